@@ -1,0 +1,24 @@
+"""Fixtures every test may use."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def assets() -> Path:
+    """The folder with real clips and models. Absent: skipped on a laptop, an error in CI."""
+    folder = Path(os.environ.get("AU_BENCH_ASSETS", Path(__file__).parents[2] / "shared" / "assets"))
+    if not (folder / "clips" / "grid").is_dir():
+        message = f"test assets not found at {folder}; set AU_BENCH_ASSETS to the folder that holds clips/, models/, metrics/"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def grid_clips(assets) -> list[Path]:
+    """Seven real clips: 360x288, 25 fps, 75 frames, neutral speech."""
+    return sorted((assets / "clips" / "grid").glob("*.mpg"))
