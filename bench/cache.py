@@ -1,0 +1,59 @@
+"""The cache folder: weights, features, file hashes, environments. Everything in it can be deleted and is made again."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from bench.media.clip import hash_file
+from bench.media.errors import MediaError, UserError
+
+
+def cache_dir() -> Path:
+    """`AU_BENCH_CACHE`, or au-talking-head-bench below the user's cache folder."""
+    if folder := os.environ.get("AU_BENCH_CACHE"):
+        return Path(folder).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "au-talking-head-bench"
+
+
+class FileHashes:
+    """sha256 of files, remembered by path, size and modification time, so that an unchanged file is read once only."""
+
+    def __init__(self, folder: Path):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._database = folder / "hashes.sqlite"
+            with closing(self._connect()) as connection:
+                connection.execute(
+                    "CREATE TABLE IF NOT EXISTS hashes (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, sha256 TEXT)"
+                )
+                connection.commit()
+        except (OSError, sqlite3.OperationalError) as error:
+            raise UserError(f"cache folder {folder} cannot be written ({error}); set AU_BENCH_CACHE to one that can") from error
+
+    def sha256(self, path: Path) -> str:
+        """Hex digest of the file's bytes.
+
+        Raises:
+            MediaError: the file is not there.
+        """
+        try:
+            stat = path.stat()
+        except OSError as error:
+            raise MediaError(f"{path}: {error.strerror}") from error
+        name = str(path.resolve())
+        with closing(self._connect()) as connection:
+            row = connection.execute("SELECT size, mtime_ns, sha256 FROM hashes WHERE path = ?", (name,)).fetchone()
+            if row and row[:2] == (stat.st_size, stat.st_mtime_ns):
+                return row[2]
+            digest = hash_file(path)
+            connection.execute(
+                "INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?)", (name, stat.st_size, stat.st_mtime_ns, digest)
+            )
+            connection.commit()
+        return digest
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._database, timeout=60)

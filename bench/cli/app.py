@@ -1,0 +1,183 @@
+"""Commands and their options; each hands over to one function elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from bench.media.errors import BenchError
+
+app = typer.Typer(
+    name="bench",
+    help="How good is this talking-head method, on this protocol, and is the difference real?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout and nothing else there.")]
+Data = Annotated[Path | None, typer.Option(help="Root of the data set on this machine.")]
+Out = Annotated[Path | None, typer.Option(help="Run folder; by default results/runs/PROTOCOL/METHOD-FINGERPRINT.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N cases of the protocol.")]
+MetricNames = Annotated[str | None, typer.Option("--metrics", help="Comma-separated, for example psnr,ssim@skimage7.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, or the number of a GPU.")]
+Devices = Annotated[str | None, typer.Option(help="Several devices fed from one queue, for example 0,1,2,3 or cpu,cpu.")]
+Shard = Annotated[str | None, typer.Option(help="i/n: this machine's part of n; all shards share one --out.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.")]
+Retry = Annotated[bool, typer.Option("--retry-failed", help="Make failed cases again.")]
+
+
+@app.command()
+def run(
+    method: Annotated[str, typer.Option(help="Name of a method; `bench list methods`.")],
+    protocol: Annotated[str, typer.Option(help="Name of a protocol; `bench list protocols`.")],
+    data: Data = None,
+    out: Out = None,
+    limit: Limit = None,
+    metrics: MetricNames = None,
+    device: Device = "auto",
+    devices: Devices = None,
+    seed: int = 0,
+    shard: Shard = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, a setting of the method.")] = None,
+    retry_failed: Retry = False,
+    offline: Offline = False,
+    as_json: Json = False,
+) -> None:
+    """Generate, store and score: one method on one protocol. Interrupted runs continue where they stopped."""
+    from bench.cli.work import run_plan
+
+    run_plan(
+        method=method, protocol=protocol, data=data, out=out, limit=limit, metrics=metrics, seed=seed,
+        settings=settings or [], devices=devices or device, shard=shard, retry_failed=retry_failed, offline=offline,
+        as_json=as_json,
+    )  # fmt: skip
+
+
+@app.command()
+def score(
+    videos: Annotated[Path, typer.Option(help="Folder with finished videos named by case id.")],
+    name: Annotated[str, typer.Option(help="Label of the row.")],
+    protocol: Annotated[str, typer.Option(help="Name of a protocol; `bench list protocols`.")],
+    data: Data = None,
+    out: Out = None,
+    limit: Limit = None,
+    metrics: MetricNames = None,
+    device: Device = "auto",
+    devices: Devices = None,
+    shard: Shard = None,
+    retry_failed: Retry = False,
+    offline: Offline = False,
+    as_json: Json = False,
+) -> None:
+    """Score videos made elsewhere."""
+    from bench.cli.work import run_plan
+
+    run_plan(
+        method=name, protocol=protocol, data=data, out=out, limit=limit, metrics=metrics, seed=0, settings=[],
+        devices=devices or device, shard=shard, retry_failed=retry_failed, offline=offline, as_json=as_json,
+        videos=videos,
+    )  # fmt: skip
+
+
+@app.command()
+def metric(
+    name: Annotated[str, typer.Argument(help="psnr, ssim@skimage7, ...; `bench list metrics`.")],
+    pred: Annotated[Path, typer.Option(help="The generated video.")],
+    target: Annotated[Path, typer.Option(help="The video it is compared with.")],
+    reference: Annotated[Path | None, typer.Option(help="Reference image; by default the target's first frame.")] = None,
+    emotion: Annotated[str | None, typer.Option(help="Emotion label, for acc_emo.")] = None,
+    resize: Annotated[bool, typer.Option("--resize", help="Resize the prediction to the target's size.")] = False,
+    fps: Annotated[float, typer.Option(help="Rate at which both are compared.")] = 25.0,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """One pair of videos, one metric."""
+    from bench.cli.pair import measure_pair
+
+    measure_pair(name, pred, target, reference, emotion, resize, fps, device, as_json)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[Literal["methods", "protocols", "metrics", "weights"], typer.Argument()],
+    as_json: Json = False,
+) -> None:
+    """What exists, and whether it is ready on this machine."""
+    from bench.cli.listing import show
+
+    show(what, as_json)
+
+
+@app.command()
+def fetch(
+    names: Annotated[list[str] | None, typer.Argument(help="Files of the lock, metrics, or libreface; none: all.")] = None,
+    show_list: Annotated[bool, typer.Option("--list", help="Show every file, its pin and whether it is here.")] = False,
+    source: Annotated[Path | None, typer.Option("--from", help="Take this file instead of downloading.")] = None,
+    offline: Offline = False,
+    as_json: Json = False,
+) -> None:
+    """Weights and assets by sha256, into the folder that AU_BENCH_CACHE names."""
+    from bench.cli.fetching import fetch_files
+    from bench.cli.listing import show
+
+    if offline:
+        os.environ["AU_BENCH_OFFLINE"] = "1"
+    if show_list:
+        show("weights", as_json)
+    else:
+        fetch_files(names or [], source, as_json)
+
+
+@app.command()
+def tables(
+    protocol: Annotated[str, typer.Argument(help="Protocol whose runs are compared.")] = "folder",
+    runs: Annotated[list[Path] | None, typer.Option(help="Run folders; by default all below results/runs/PROTOCOL.")] = None,
+    baseline: Annotated[str | None, typer.Option(help="Row against which paired differences are shown.")] = None,
+    metrics: MetricNames = None,
+    form: Annotated[Literal["md", "text", "csv", "json"], typer.Option("--format")] = "md",
+) -> None:
+    """Several runs of one protocol in one table, with intervals and paired differences."""
+    from bench.cli.work import print_leaderboard
+
+    print_leaderboard(protocol, runs, baseline, metrics, form)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """What works on this machine, what is missing, how to get it."""
+    from bench.cli.checkup import checkup
+
+    checkup(as_json)
+
+
+def main() -> int:
+    """Run the command line; the exit code is 0 (done), 1 (some cases failed) or 2 (the user must fix something)."""
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as done:
+        return done.exit_code
+    except BenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; what is done is kept, the same command continues", file=sys.stderr)
+        return 130
+    except Exception as error:
+        # Click's own errors (an unknown option, a missing argument) know how to print themselves.
+        if hasattr(error, "show") and hasattr(error, "exit_code"):
+            error.show()
+            return 2
+        raise
+    return 0
+
+
+def print_json(document) -> None:
+    """One JSON document to stdout."""
+    print(json.dumps(document, indent=2, ensure_ascii=False))

@@ -1,0 +1,99 @@
+"""`run`, `score` and `tables`."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import typer
+
+from bench.cli.app import print_json
+from bench.media.errors import UserError
+
+
+def run_plan(
+    *,
+    method: str,
+    protocol: str,
+    data: Path | None,
+    out: Path | None,
+    limit: int | None,
+    metrics: str | None,
+    seed: int,
+    settings: list[str],
+    devices: str,
+    shard: str | None,
+    retry_failed: bool,
+    offline: bool,
+    as_json: bool,
+    videos: Path | None = None,
+) -> None:
+    """Make the plan, run it, print its table or its summary."""
+    from bench.plan import make_plan
+    from bench.progress import make_progress
+    from bench.run import run
+    from bench.weights import Weights
+
+    if offline:
+        os.environ["AU_BENCH_OFFLINE"] = os.environ["HF_HUB_OFFLINE"] = "1"
+    if videos is not None and not videos.is_dir():
+        raise UserError(f"--videos {videos}: no such folder")
+    weights = Weights()
+    plan = make_plan(
+        method=method, protocol=protocol, data=data, weights=weights, limit=limit, metrics=split_names(metrics),
+        seed=seed, settings=parse_settings(settings), videos=videos,
+    )  # fmt: skip
+    progress = make_progress()
+    outcome = run(
+        plan, out or plan.default_out(), weights=weights, progress=progress, devices=devices.split(","),
+        shard=parse_shard(shard), retry_failed=retry_failed,
+    )  # fmt: skip
+    if outcome.summary is None:
+        progress.say(f"{outcome.waiting} of {len(plan.cases)} cases are still to come from other shards into {outcome.folder}")
+    elif as_json:
+        print_json(outcome.summary)
+    else:
+        print(_report(outcome.summary, outcome.folder))
+    if outcome.exit_code:
+        raise typer.Exit(outcome.exit_code)
+
+
+def _report(summary: dict, folder: Path) -> str:
+    """The run's Markdown table, which is also stored beside summary.json."""
+    from bench.leaderboard import run_table
+    from bench.store import write_atomically
+
+    text = run_table(summary)
+    write_atomically(folder / "table.md", text + "\n")
+    return f"{text}\n\nWritten to {folder}: summary.json, table.md, cases.jsonl, run.json, videos/, viewer/"
+
+
+def print_leaderboard(
+    protocol: str, runs: list[Path] | None, baseline: str | None, metrics: str | None, form: str
+) -> None:
+    from bench.leaderboard import find_runs, leaderboard
+
+    print(leaderboard(find_runs(protocol, runs), split_names(metrics), baseline, form))
+
+
+def split_names(text: str | None) -> list[str] | None:
+    return [name.strip() for name in text.split(",") if name.strip()] if text else None
+
+
+def parse_settings(settings: list[str]) -> dict[str, str]:
+    """key=value texts -> dict."""
+    pairs = [text.partition("=") for text in settings]
+    if wrong := [key for key, equals, _ in pairs if not equals]:
+        raise UserError(f"--set {wrong[0]}: write --set key=value")
+    return {key: value for key, _, value in pairs}
+
+
+def parse_shard(text: str | None) -> tuple[int, int] | None:
+    """'2/4' -> (2, 4)."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise UserError(f"--shard {text}: write i/n with 1 <= i <= n, for example --shard 1/4")
+    return int(match[1]), int(match[2])

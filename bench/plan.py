@@ -1,0 +1,150 @@
+"""Plan: which cases, which metrics, under which fingerprint. Made before any work, so that mistakes cost seconds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from bench import registry
+from bench.media.clip import Clip
+from bench.media.errors import MediaError, UserError
+from bench.weights import Weights
+from methods.generator import Generator, GeneratorConfig
+from metrics.metric import Metric
+from protocols.protocol import Case, Protocol
+
+DEFAULT_OUT = Path("results") / "runs"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run before it starts. Pickles, so that workers get it whole."""
+
+    method: str
+    """Name in the registry, or the label of finished videos."""
+    config: dict[str, Any]
+    """The method's settings, all of them."""
+    protocol_name: str
+    protocol: Protocol
+    all_cases: tuple[Case, ...]
+    """Every case of the protocol: controls take another case's speech from here, whatever the limit."""
+    cases: tuple[Case, ...]
+    """The cases of this run, after --limit, before --shard."""
+    metrics: dict[str, Metric]
+    """Result key -> metric, in the order of the table."""
+    seed: int
+    videos: Path | None
+    """Folder with finished videos named by case id, for `score`; None where the method generates."""
+    fingerprint: str
+    """Digest of everything that decides the frames: method, version, settings, protocol, inputs, seed."""
+    data_digest: str
+    """Digest of the protocol's inputs: two runs with the same one saw the same cases."""
+
+    @property
+    def label(self) -> str:
+        """Name of the row: the method, with every setting that differs from its default."""
+        if self.videos is not None:
+            return self.method
+        defaults = registry.method(self.method).Config().model_dump(mode="json")
+        changed = [f"{name}={value}" for name, value in self.config.items() if defaults.get(name) != value]
+        return f"{self.method} ({', '.join(changed)})" if changed else self.method
+
+    def default_out(self) -> Path:
+        return DEFAULT_OUT / self.protocol_name / f"{self.method}-{self.fingerprint[:8]}"
+
+
+def make_plan(
+    *,
+    method: str,
+    protocol: str,
+    data: Path | None,
+    weights: Weights,
+    limit: int | None = None,
+    metrics: list[str] | None = None,
+    seed: int = 0,
+    settings: dict[str, str] | None = None,
+    videos: Path | None = None,
+) -> Plan:
+    """Resolve names, read the case list, hash the inputs.
+
+    Raises:
+        UserError: an unknown name, a bad setting, no data, or a method that needs what the protocol does not have.
+    """
+    specification = registry.protocol(protocol)()
+    chosen = resolve_metrics(metrics or list(specification.metrics))
+    config: dict[str, Any] = {}
+    version = 0
+    if videos is None:
+        generator = registry.method(method)
+        config = _configure(method, generator, settings or {}).model_dump(mode="json")
+        version = generator.version
+    elif settings:
+        raise UserError("--set changes a method's settings; finished videos have none")
+    cases = tuple(specification.cases(data))
+    if len({case.id for case in cases}) != len(cases):
+        raise UserError(f"protocol {protocol}: two cases have the same id; ids must be unique")
+    data_digest = _digest([_case_identity(case, weights) for case in cases])
+    identity = {
+        "method": method, "version": version, "config": config, "protocol": protocol,
+        "settings": specification.model_dump(mode="json", exclude={"metrics"}), "data": data_digest, "seed": seed,
+        "videos": videos is not None,
+    }  # fmt: skip
+    count = specification.default_limit if limit is None else limit
+    return Plan(
+        method, config, protocol, specification, cases, cases[:count], chosen, seed, videos, _digest(identity), data_digest
+    )
+
+
+def resolve_metrics(names: list[str]) -> dict[str, Metric]:
+    """Result key -> metric for names such as `psnr` or `psnr@global`, each once, in their order."""
+    found = {}
+    for name in names:
+        metric = registry.metric(name)
+        found[registry.metric_key(metric)] = metric
+    return found
+
+
+def _configure(name: str, generator: type[Generator], settings: dict[str, str]) -> GeneratorConfig:
+    unknown = set(settings) - set(generator.Config.model_fields)
+    if unknown:
+        known = ", ".join(generator.Config.model_fields) or "none"
+        raise UserError(f"method {name} has no setting {', '.join(sorted(unknown))}; it has: {known}")
+    values = {key: _literal(text) for key, text in settings.items()}
+    try:
+        return generator.Config(**values)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise UserError(f"method {name}: {problems}") from error
+
+
+def _literal(text: str) -> Any:
+    """A --set value: JSON where it is JSON (numbers, true, lists), else the text itself."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _case_identity(case: Case, weights: Weights) -> list:
+    """What a case is made of, by content: paths do not count."""
+    files = []
+    for path in (case.reference, case.driving, case.target, case.aus):
+        try:
+            files.append(path and weights.hashes.sha256(path))
+        except MediaError:
+            files.append("unreadable")
+    return [case.id, case.identity, case.emotion, case.level, case.num_frames, *files]
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def view(path: Path, protocol: Protocol, weights: Weights, num_frames: int | None, size: tuple[int, int] | None) -> Clip:
+    """A file as the protocol sees it: at its rate, at `size`, cut to `num_frames`."""
+    return Clip(path, fps=protocol.fps, size=size, num_frames=num_frames, sha256=weights.hashes.sha256(path))

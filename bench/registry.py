@@ -1,0 +1,162 @@
+"""What exists, by name. Lazy: a name is imported only when it is used, and a broken plug-in breaks only itself.
+
+Third parties add entries through the entry-point groups `au_talking_head_bench.methods`, `.protocols`, `.metrics` and
+`.extractors`; they are listed without being imported.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any
+
+from bench.media.errors import UserError
+
+if TYPE_CHECKING:
+    from methods.generator import Generator
+    from metrics.extractor import Extractor
+    from metrics.metric import Metric
+    from protocols.protocol import Protocol
+
+METHODS = {
+    "ground_truth": "methods.sanity.ground_truth:GroundTruth",
+    "reencoded": "methods.sanity.reencoded:Reencoded",
+    "still_image": "methods.sanity.still_image:StillImage",
+    "shuffled_audio": "methods.sanity.shuffled_audio:ShuffledAudio",
+    "shifted_audio": "methods.sanity.shifted_audio:ShiftedAudio",
+}
+
+PROTOCOLS = {
+    "folder": "protocols.folder:Folder",
+}
+
+METRICS = {
+    "psnr": "metrics.functional.psnr",
+    "ssim": "metrics.functional.ssim",
+    "lpips": "metrics.functional.lpips",
+    "fid": "metrics.functional.fid",
+    "kid": "metrics.functional.kid",
+    "fvd": "metrics.functional.fvd",
+    "efid": "metrics.functional.efid",
+    "lse_c": "metrics.functional.sync",
+    "lse_d": "metrics.functional.sync",
+    "av_offset": "metrics.functional.sync",
+    "m_lmd": "metrics.functional.lmd",
+    "f_lmd": "metrics.functional.lmd",
+    "acc_emo": "metrics.functional.acc_emo",
+    "au_f1": "metrics.functional.au",
+    "au_precision": "metrics.functional.au",
+    "au_recall": "metrics.functional.au",
+    "au_accuracy": "metrics.functional.au",
+    "au_mae": "metrics.functional.au",
+    "au_pcc": "metrics.functional.au",
+    "au_following": "metrics.functional.au_following",
+    "reference_leak": "metrics.functional.reference_leak",
+    "csim": "metrics.functional.csim",
+}
+"""Bare name -> module whose METRICS holds the name's variants, the default first."""
+
+EXTRACTORS = {
+    "frames": "metrics.extractors.frames:FramePairs",
+}
+
+
+def methods() -> list[str]:
+    return sorted({*METHODS, *_plugins("methods")})
+
+
+def protocols() -> list[str]:
+    return sorted({*PROTOCOLS, *_plugins("protocols")})
+
+
+def method(name: str) -> type[Generator]:
+    """The Generator class of this name."""
+    return _load("method", name, METHODS, "methods")
+
+
+def protocol(name: str) -> type[Protocol]:
+    """The Protocol class of this name."""
+    return _load("protocol", name, PROTOCOLS, "protocols")
+
+
+def extractor(name: str) -> type[Extractor]:
+    """The Extractor class of this name."""
+    return _load("extractor", name, EXTRACTORS, "extractors")
+
+
+def all_metrics() -> list[Metric]:
+    """Every built-in metric, the default variant of a name before its others. Third-party ones are listed by name only."""
+    found = {}
+    for name, module in METRICS.items():
+        for metric in importlib.import_module(module).METRICS:
+            if metric.name == name:
+                found[metric.key] = metric
+    return list(found.values())
+
+
+def metric(name: str) -> Metric:
+    """The Metric of `name` (its default variant) or `name@variant`.
+
+    Raises:
+        UserError: unknown; the message suggests the nearest names.
+    """
+    bare, at, variant = name.partition("@")
+    if bare in METRICS:
+        variants = [m for m in importlib.import_module(METRICS[bare]).METRICS if m.name == bare]
+        if not at:
+            return variants[0]
+        for candidate in variants:
+            if candidate.variant == at + variant:
+                return candidate
+        raise UserError(f"metric {bare} has no variant @{variant}; it has {', '.join(m.key for m in variants)}")
+    plugins = _plugins("metrics")
+    if bare in plugins:
+        return _load_plugin("metric", plugins[bare])
+    raise UserError(_unknown("metric", name, [*METRICS, *plugins]))
+
+
+def metric_key(metric: Metric) -> str:
+    """The name under which results carry it: the bare name for the default variant, name@variant for the others."""
+    if metric.name not in METRICS:
+        return metric.key
+    default = next(m for m in importlib.import_module(METRICS[metric.name]).METRICS if m.name == metric.name)
+    return metric.name if default.variant == metric.variant else metric.key
+
+
+def plugins(group: str) -> dict[str, str]:
+    """Third-party entries of a group, not imported: name -> the distribution that brings it."""
+    return {name: entry.dist.name if entry.dist else "?" for name, entry in _plugins(group).items()}
+
+
+@cache
+def _plugins(group: str) -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=f"au_talking_head_bench.{group}")}
+
+
+def _load(kind: str, name: str, table: dict[str, str], group: str) -> Any:
+    if name in table:
+        module, attribute = table[name].split(":")
+        return getattr(importlib.import_module(module), attribute)
+    plugins = _plugins(group)
+    if name in plugins:
+        return _load_plugin(kind, plugins[name])
+    raise UserError(_unknown(kind, name, [*table, *plugins]))
+
+
+def _load_plugin(kind: str, entry: EntryPoint) -> Any:
+    try:
+        return entry.load()
+    except Exception as error:
+        source = entry.dist.name if entry.dist else "an unknown distribution"
+        raise UserError(
+            f"{kind} {entry.name!r} comes from {source} ({entry.value}), which fails to load: "
+            f"{type(error).__name__}: {error}. Update or uninstall {source}; everything else still works"
+        ) from error
+
+
+def _unknown(kind: str, name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name.partition("@")[0], known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    return f"unknown {kind} {name!r}; {hint}`python -m bench list {kind}s` shows all"

@@ -1,0 +1,103 @@
+"""Generator: Request in, frames out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from bench.media.clip import Clip
+from bench.media.errors import BenchError
+
+Frames = np.ndarray | Iterable[np.ndarray]
+"""uint8 (T, H, W, 3) RGB, or an iterable of such arrays (t, H, W, 3) for methods that make long video piece by piece."""
+
+
+class GenerationError(BenchError):
+    """A generator cannot make this case; the reason is recorded and the run goes on."""
+
+
+class GeneratorConfig(BaseModel):
+    """Settings of a method. Every field has a one-line docstring and the paper's default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a Generator may see of a case. Never the target."""
+
+    case: str
+    """Case id; seeds are derived from it, so a case does not depend on what ran before it."""
+    reference: np.ndarray
+    """uint8 (H, W, 3) RGB."""
+    audio: np.ndarray | None
+    """float32 (S,) mono 16 kHz in [-1, 1], aligned so that sample 0 is heard with frame 0; None where there is none."""
+    num_frames: int
+    """T: frames to make, exactly."""
+    fps: float
+    """Rate of the frames."""
+    height: int
+    width: int
+    seed: int
+    """For torch.Generator("cpu"): noise is drawn on the CPU, so that every machine starts from the same."""
+    aus: np.ndarray | None = None
+    """float32 (T, A) in the generator's `au_vocabulary`, or None."""
+    emotion: str | None = None
+    """Emotion label, for methods that need one."""
+    prompt: str | None = None
+    """Text prompt, for methods that take one."""
+
+
+@dataclass(frozen=True)
+class ControlRequest(Request):
+    """What a control (sanity method) sees: also the target, and the speech of another case."""
+
+    target: Clip | None = None
+    """The case's target clip."""
+    other_audio: np.ndarray | None = None
+    """float32 (S,) speech of the next case of the protocol (the first after the last)."""
+
+
+class Generator(ABC):
+    """A method. Constructed once per worker, then asked for one case after the other."""
+
+    Config: ClassVar[type[GeneratorConfig]] = GeneratorConfig
+    title: ClassVar[str]
+    """One line for listings."""
+    paper: ClassVar[str] = ""
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """Inputs it cannot do without: of {"audio", "aus", "emotion"}, and for controls {"target", "other_audio"}."""
+    control: ClassVar[bool] = False
+    """A sanity method that may see the target; its rows are labelled and never ranked."""
+    weights: ClassVar[tuple[str, ...]] = ()
+    """Names in the weights lock."""
+    au_vocabulary: ClassVar[str | None] = None
+    """Vocabulary of `request.aus`."""
+    version: ClassVar[int] = 1
+    """Raised when the frames would change for the same request; part of the run's fingerprint."""
+
+    def __init__(self, config: GeneratorConfig, device: str = "cpu"):
+        self.config = config
+        self.device = device
+
+    @abstractmethod
+    def generate(self, request: Request) -> Frames:
+        """Make exactly `request.num_frames` frames of `request.height` x `request.width`.
+
+        Raises:
+            GenerationError: this case cannot be made; the message says why.
+        """
+
+    def soundtrack(self, request: Request) -> np.ndarray | None:
+        """Speech to store beside the frames, float32 (S,) mono 16 kHz; the driving speech unless a control changes it."""
+        return request.audio
+
+    @property
+    def num_parameters(self) -> int | None:
+        """Parameters of all networks together; None where there is none."""
+        return None

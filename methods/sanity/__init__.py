@@ -1,0 +1,1 @@
+"""Controls with a known answer: a metric that does not order them as it should is broken."""

@@ -1,0 +1,1 @@
+"""What is evaluated on what: evaluation protocols (lists of cases), not interfaces."""

@@ -1,0 +1,72 @@
+"""Case and Protocol: what is generated, from what, and against what it is scored. Data, not code."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Case(BaseModel):
+    """One line of a protocol."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    """Unique in the protocol; a relative POSIX path without a suffix, since videos are stored under it."""
+    identity: str
+    """Whose face it is; intervals are clustered on it."""
+    emotion: str | None = None
+    """Emotion label in the data set's own word, None where there is none."""
+    level: int | None = None
+    """Emotion intensity level, 1 to 3 in MEAD."""
+    reference: Path
+    """Image or video whose first frame is the reference image."""
+    driving: Path
+    """File whose speech, and whose AUs where a method may use them, drive the generator."""
+    target: Path | None = None
+    """Video the generated one is compared with; None where the protocol has none."""
+    aus: Path | None = None
+    """AU track file (CSV or JSON) for `au_source = file`."""
+    num_frames: int | None = None
+    """Frames to generate; None takes as many as the driving file lasts."""
+
+
+class Protocol(BaseModel, ABC):
+    """A named list of cases plus the metrics, rate and size they are scored at."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    """One line for listings."""
+    paper: ClassVar[str] = ""
+    """Whose protocol it is."""
+
+    metrics: tuple[str, ...]
+    """Metrics by name, or by name@variant where the published table used another than the default."""
+    fps: float = 25.0
+    """Frames per second at which everything is generated and scored."""
+    size: tuple[int, int] | None = None
+    """(height, width) at which everything is scored; None takes the target's own."""
+    frames: int | None = None
+    """Frames per case; None takes each driving file's length."""
+    storage: str = "lossless"
+    """How generated frames are stored before scoring: `lossless`, or `h264-crfN` to emulate papers that scored mp4."""
+    missing_frames: int = 5
+    """A video made elsewhere may be this many frames shorter than the case asks for; more fails the case."""
+    default_limit: int | None = None
+    """Cases run by default where the whole protocol costs thousands of GPU hours; None runs all."""
+
+    @abstractmethod
+    def cases(self, data: Path | None) -> list[Case]:
+        """All cases in a fixed order that does not depend on the machine.
+
+        Args:
+            data: root of the data set on this machine.
+
+        Raises:
+            UserError: the data is not there, or there is none in it; the message says what was expected.
+        """
