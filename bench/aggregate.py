@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -31,10 +32,17 @@ from bench.statistics import (
     shared_cases,
     statistic_interval,
 )
+from metrics.functional.efid import efid
+from metrics.functional.fid import fid
+from metrics.functional.frechet import frechet_leave_out
+from metrics.functional.fvd import fvd
 from metrics.metric import Metric
 
 DIGITS = 10
 """Significant digits in summary.json: more than any score carries, fewer than differ between machines."""
+
+FRECHET = frozenset({fid, fvd, efid})
+"""Distance functions that are the plain Fréchet distance, whose jackknife costs little more than one evaluation."""
 
 Record = Mapping[str, Any]
 """One case: {"case", "identity", "status": "ok" | "failed", "reason", "metrics": {key: {"value"?, "statistics"?,
@@ -119,11 +127,19 @@ def in_order(records: Iterable[Record]) -> list[Record]:
 
 
 def entries(records: Iterable[Record], key: str) -> list[tuple[Record, Mapping[str, Any]]]:
-    """The records that have a value of this metric (or rows or statistics that make one), with the metric's entry."""
+    """The records that have a value of this metric (or rows or statistics that make one), with the metric's entry.
+
+    Raises:
+        ValueError: a recorded value is NaN or infinite; such a case should have been recorded as failed.
+    """
     found = []
     for record in records:
         entry = record["metrics"].get(key) if record["status"] == "ok" else None
         if entry is not None and "failed" not in entry and "missing" not in entry:
+            if not np.isfinite(entry.get("statistics", entry.get("value", 0.0))).all():
+                raise ValueError(
+                    f"case {record['case']}: {key} is not finite; record the case as failed, with a reason"
+                )
             found.append((record, entry))
     return found
 
@@ -216,9 +232,20 @@ class SetEvaluation:
 
     def without(self, group: int) -> float:
         """The distance with one group's rows left out on both sides."""
-        return float(
-            self.metric.distance(*(side[own != group] for side, own in zip(self._sides, self._owners, strict=True)))
-        )
+        return self._left_out[group]
+
+    @cached_property
+    def _left_out(self) -> list[float]:
+        distance, settings = self.metric.distance, {}
+        if isinstance(distance, partial):
+            distance, settings = distance.func, distance.keywords
+        if distance in FRECHET:
+            _, values = frechet_leave_out(*self._sides, *self._owners, **settings)
+            return values.tolist()
+        kept = [[own != group for own in self._owners] for group in range(self.count)]
+        return [
+            float(self.metric.distance(*(side[k] for side, k in zip(self._sides, keep, strict=True)))) for keep in kept
+        ]
 
     def interval(self) -> Interval:
         """The distance with its jackknife interval."""

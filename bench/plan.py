@@ -54,6 +54,13 @@ class Plan:
         changed = [f"{name}={value}" for name, value in self.config.items() if defaults.get(name) != value]
         return f"{self.method} ({', '.join(changed)})" if changed else self.method
 
+    def __getstate__(self) -> dict:
+        """Metrics travel by name: their functions may be closures, which do not pickle."""
+        return vars(self) | {"metrics": list(self.metrics)}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state | {"metrics": resolve_metrics(state["metrics"])})
+
     def default_out(self) -> Path:
         return DEFAULT_OUT / self.protocol_name / f"{self.method}-{self.fingerprint[:8]}"
 

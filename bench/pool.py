@@ -12,6 +12,7 @@ from pathlib import Path
 from bench.media.errors import UserError
 from bench.plan import Plan
 from bench.store import Record
+from bench.weights import Weights
 from bench.worker import Task, Worker
 
 
@@ -23,23 +24,23 @@ class _Member:
     task: Task | None = None
 
 
-def work(plan: Plan, folder: Path, cache: Path, devices: list[str], tasks: Iterable[Task]) -> Iterator[Record | dict]:
+def work(plan: Plan, folder: Path, weights: Weights, devices: list[str], tasks: Iterable[Task]) -> Iterator[Record | dict]:
     """Process tasks; yield a record per task in order of completion, then {"facts": ...} per worker.
 
     One device works in this process. Several get a process each; if one dies, its case is recorded as failed and a new
     process takes over, so that one bad case cannot end a run.
     """
     if len(devices) == 1:
-        worker = Worker(plan, folder, cache, devices[0])
+        worker = Worker(plan, folder, weights, devices[0])
         for task in tasks:
             yield worker.process(task)
         yield {"facts": worker.facts()}
         return
-    yield from _work_side_by_side(plan, folder, cache, devices, deque(tasks))
+    yield from _work_side_by_side(plan, folder, weights, devices, deque(tasks))
 
 
-def _work_side_by_side(plan: Plan, folder: Path, cache: Path, devices: list[str], queue: deque[Task]) -> Iterator:
-    start = lambda device: _start(plan, folder, cache, device)  # noqa: E731
+def _work_side_by_side(plan: Plan, folder: Path, weights: Weights, devices: list[str], queue: deque[Task]) -> Iterator:
+    start = lambda device: _start(plan, folder, weights, device)  # noqa: E731
     members = [start(device) for device in devices[: len(queue)]]
     try:
         for member in members:
@@ -70,10 +71,10 @@ def _work_side_by_side(plan: Plan, folder: Path, cache: Path, devices: list[str]
             member.process.terminate()
 
 
-def _start(plan: Plan, folder: Path, cache: Path, device: str) -> _Member:
+def _start(plan: Plan, folder: Path, weights: Weights, device: str) -> _Member:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, plan, folder, cache, device), name=f"worker {device}", daemon=True)
+    process = context.Process(target=_serve, args=(theirs, plan, folder, weights, device), name=f"worker {device}", daemon=True)
     process.start()
     theirs.close()
     return _Member(device, process, ours)
@@ -96,9 +97,9 @@ def _lost(member: _Member) -> Record:
     }  # fmt: skip
 
 
-def _serve(pipe: Connection, plan: Plan, folder: Path, cache: Path, device: str) -> None:
+def _serve(pipe: Connection, plan: Plan, folder: Path, weights: Weights, device: str) -> None:
     try:
-        worker = Worker(plan, folder, cache, device)
+        worker = Worker(plan, folder, weights, device)
         while (task := pipe.recv()) is not None:
             pipe.send(worker.process(task))
         pipe.send({"facts": worker.facts()})

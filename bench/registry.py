@@ -59,7 +59,30 @@ METRICS = {
 """Bare name -> module whose METRICS holds the name's variants, the default first."""
 
 EXTRACTORS = {
-    "frames": "metrics.extractors.frames:FramePairs",
+    "frames": "metrics.extractors.frames:Frames",
+    "face_box": "metrics.extractors.face_box:FaceBox",
+    "lpips_alex": "metrics.extractors.lpips:LpipsAlex",
+    "lpips_vgg": "metrics.extractors.lpips:LpipsVgg",
+    "eat_crop": "metrics.extractors.eat_crop:EatCrop",
+    "inception": "metrics.extractors.inception:Inception",
+    "inception_clean": "metrics.extractors.inception:InceptionClean",
+    "inception_eat": "metrics.extractors.inception:InceptionEAT",
+    "i3d": "metrics.extractors.i3d:I3D",
+    "i3d_full": "metrics.extractors.i3d:I3DFull",
+    "deep3d": "metrics.extractors.deep3d:Deep3D",
+    "bfm_fit": "metrics.extractors.bfm_fit:BfmFit",
+    "landmarks": "metrics.extractors.landmarks:Landmarks",
+    "arcface_w600k_r50": "metrics.extractors.arcface:ArcFaceW600kR50",
+    "arcface_antelopev2": "metrics.extractors.arcface:ArcFaceAntelopeV2",
+    "emotion_fan": "metrics.extractors.emotion:EmotionFAN",
+    "hsemotion": "metrics.extractors.emotion:HSEmotion",
+    "s3fd_track": "metrics.extractors.s3fd:S3FDTrack",
+    "syncnet_crop": "metrics.extractors.syncnet:SyncNetCrop",
+    "syncnet_nocrop": "metrics.extractors.syncnet:SyncNetNoCrop",
+    "syncnet_eat": "metrics.extractors.syncnet:SyncNetEAT",
+    "syncnet_exact": "metrics.extractors.syncnet:SyncNetExact",
+    "openface": "metrics.extractors.openface:OpenFace",
+    "libreface": "metrics.extractors.libreface:LibreFace",
 }
 
 

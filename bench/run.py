@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.aggregate import aggregate
+from bench.aggregate import Rows, aggregate
 from bench.estimate import estimate, record_speed
 from bench.features import Unavailable, unavailable
 from bench.media.errors import BenchError, Undefined, UserError
@@ -70,6 +70,7 @@ def run(
         if new:
             progress.say(estimate(plan, new, weights, devices, folder))
         manifest["invocations"].append(_work(plan, store, weights, progress, devices, shard, tasks))
+    manifest["cases"] = [case.model_dump(mode="json") for case in plan.cases]
     manifest["metrics"] = {key: {"variant": m.variant, "version": m.version} for key, m in plan.metrics.items()}
     manifest["weights"] = _weights_used(plan, weights)
     store.write_json("run.json", manifest)
@@ -148,7 +149,7 @@ def _work(plan, store: RunStore, weights: Weights, progress: Progress, devices, 
     frames = 0
     progress.start(len(tasks), "score" if all(known.values()) else "run")
     try:
-        for answer in work(plan, store.folder, weights.cache, devices, tasks):
+        for answer in work(plan, store.folder, weights, devices, tasks):
             if "facts" in answer:
                 facts.append(answer["facts"])
                 continue
@@ -200,9 +201,9 @@ def _finish(plan: Plan, store: RunStore, weights: Weights) -> Outcome:
     return Outcome(store.folder, summary, 0)
 
 
-def summarise(plan: Plan, store: RunStore, weights: Weights, records: dict[str, Record]) -> dict:
-    """summary.json: a function of the records (and the features of set metrics) alone, so equal runs give equal bytes."""
-    worker = Worker(plan, store.folder, weights.cache)
+def rows_of(plan: Plan, folder: Path, records: Mapping[str, Record], weights: Weights | None = None) -> Rows:
+    """Where aggregation gets the rows of set metrics from: the feature cache, or the stored videos again."""
+    worker = Worker(plan, folder, weights or Weights())
     cases: dict[str, Case] = {case.id: case for case in plan.cases}
 
     def rows(case: str, metric: Metric):
@@ -214,13 +215,18 @@ def summarise(plan: Plan, store: RunStore, weights: Weights, records: dict[str, 
                 raise Undefined(str(needs[need]))
         return metric.case(needs)
 
+    return rows
+
+
+def summarise(plan: Plan, store: RunStore, weights: Weights, records: dict[str, Record]) -> dict:
+    """summary.json: a function of the records (and the features of set metrics) alone, so equal runs give equal bytes."""
     ordered = [records[case] for case in sorted(records)]
     failures = [{"case": r["case"], "reason": r["reason"]} for r in ordered if r["status"] == "failed"]
     return {
         "schema": SCHEMA, "protocol": plan.protocol_name, "method": plan.method, "label": plan.label,
         "control": _is_control(plan), "fingerprint": plan.fingerprint, "data": plan.data_digest,
         "n": len(ordered), "n_failed": len(failures), "failures": failures,
-        "metrics": aggregate(ordered, plan.metrics, rows=rows),
+        "metrics": aggregate(ordered, plan.metrics, rows_of(plan, store.folder, records, weights)),
     }  # fmt: skip
 
 

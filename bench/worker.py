@@ -43,10 +43,10 @@ class Task:
 class Worker:
     """Generates, stores, extracts and scores cases on one device."""
 
-    def __init__(self, plan: Plan, folder: Path, cache: Path, device: str = "auto"):
+    def __init__(self, plan: Plan, folder: Path, weights: Weights, device: str = "auto"):
         self.plan = plan
         self.store = RunStore(folder)
-        self.weights = Weights(cache)
+        self.weights = weights
         self.device = device
         self.extraction = FeatureExtraction(self.weights, device, log=self.store.errors)
         self._generator: Generator | None = None
@@ -164,7 +164,7 @@ class Worker:
             "fps": protocol.fps, "height": height, "width": width, "seed": case_seed(self.plan.seed, case.id),
             "emotion": case.emotion,
         }  # fmt: skip
-        if not generator.control:
+        if not generator.needs & {"target", "other_audio"}:
             return Request(**common)
         if "target" in generator.needs and target is None:
             raise CaseFailed(f"control {self.plan.method} needs a target, and case {case.id} has none")

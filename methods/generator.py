@@ -73,7 +73,7 @@ class Generator(ABC):
     needs: ClassVar[frozenset[str]] = frozenset()
     """Inputs it cannot do without: of {"audio", "aus", "emotion"}, and for controls {"target", "other_audio"}."""
     control: ClassVar[bool] = False
-    """A sanity method that may see the target; its rows are labelled and never ranked."""
+    """A sanity method; its rows stand in a section of their own. It sees the target only if `needs` says so."""
     weights: ClassVar[tuple[str, ...]] = ()
     """Names in the weights lock."""
     au_vocabulary: ClassVar[str | None] = None

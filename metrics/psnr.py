@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
-from metrics.functional.psnr import EAT128, FACE, FRAME, GLOBAL, decibels, psnr, squared_errors
+from metrics.functional.psnr import (
+    EAT128,
+    FACE,
+    FRAME,
+    GLOBAL,
+    decibels,
+    face_psnr,
+    psnr,
+    squared_errors,
+    squared_errors_in_boxes,
+)
 from metrics.over_clips import OverClips, rgb_frames
 
 
@@ -63,12 +72,6 @@ class FacePSNR(OverClips):
 
         Args:
             preds, target: uint8 (T, 3, H, W) RGB.
-            boxes: integer (T, 4): left, top, right, bottom of the target's face, right and bottom exclusive.
+            boxes: int64 (T, 4): left, top, right, bottom of the target's face, right and bottom exclusive; zeros: none.
         """
-        values = [
-            psnr(x[None, top:bottom, left:right], y[None, top:bottom, left:right])[0]
-            for x, y, (left, top, right, bottom) in zip(
-                rgb_frames(preds), rgb_frames(target), boxes.tolist(), strict=True
-            )
-        ]
-        self._add(float(np.mean(values)), 1)
+        self._add(face_psnr(*squared_errors_in_boxes(rgb_frames(preds), rgb_frames(target), boxes.cpu().numpy())), 1)

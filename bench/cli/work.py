@@ -72,9 +72,9 @@ def _report(summary: dict, folder: Path) -> str:
 def print_leaderboard(
     protocol: str, runs: list[Path] | None, baseline: str | None, metrics: str | None, form: str
 ) -> None:
-    from bench.leaderboard import find_runs, leaderboard
+    from bench.leaderboard import find_runs, leaderboard_text
 
-    print(leaderboard(find_runs(protocol, runs), split_names(metrics), baseline, form))
+    print(leaderboard_text(find_runs(protocol, runs), split_names(metrics), baseline, form))
 
 
 def split_names(text: str | None) -> list[str] | None:

@@ -9,6 +9,7 @@ class StillImage(Generator):
     """Repeats the reference image for as long as the case lasts."""
 
     title = "control: the reference image repeated; the floor for motion, lips and expression"
+    control = True
 
     def generate(self, request: Request) -> Frames:
         reference = _fit(request.reference, request.height, request.width)

@@ -7,11 +7,13 @@ The focal length is the best of nine on every 40th frame; the 16 side landmarks 
 Known differences from the reference:
 * its photometric stages (texture and light; 50 fine steps per frame against the image) are left out: they need the
   texture basis and a renderer, and move the coefficients only locally;
-* the 68 points are picked from mediapipe's 478 by index instead of coming from the FAN detector (Hallo2: insightface);
+* the 68 points are those of `bench.media.landmarks.ibug68` instead of the FAN detector's (Hallo2: insightface's);
 * the frame is scaled to a height of 512, for which the reference's focal lengths and learning rates are chosen.
 
-The basis cannot be distributed (Basel Face Model licence). It is one .npz without pickled objects, with the arrays of the
-reference's 3DMM_info.npy and keys_info.npy under their own names:
+The basis cannot be distributed (Basel Face Model licence). It is a safetensors file of the arrays that the reference
+keeps in 3DMM_info.npy and keys_info.npy, under their own names. Those two are pickles; whoever trusts theirs converts
+them with `{**numpy.load(a, allow_pickle=True).item(), **numpy.load(b, allow_pickle=True).item()}` and
+`safetensors.numpy.save_file` (arrays contiguous), outside this suite, which never unpickles.
 
 | array | shape | what |
 |---|---|---|
@@ -32,21 +34,13 @@ import numpy as np
 
 from bench.media.clip import Clip
 from bench.media.errors import Undefined, UserError
+from bench.media.landmarks import ibug68
 from metrics.extractor import Extractor, Features
 
 IDENTITY_SIZE, EXPRESSION_SIZE = 100, 79
 REFERENCE_HEIGHT = 512
 UNIT = 1e5
 """Micrometres in the decimetre the fit works in."""
-
-LANDMARKS_68 = np.array(
-    [162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389]
-    + [71, 63, 105, 66, 107, 336, 296, 334, 293, 301]
-    + [168, 197, 5, 4, 75, 97, 2, 326, 305]
-    + [33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380]
-    + [61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181, 78, 82, 13, 312, 308, 317, 14, 87]
-)
-"""Mediapipe point nearest to each of the 68 iBUG points (jaw, brows, nose, eyes, mouth); the table LatentSync uses."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +93,7 @@ class BfmFit(Extractor):
 
     def begin(self, clip: Clip, features: Mapping[str, Features]) -> None:
         self._size = clip.height, clip.width
-        self._landmarks = features["landmarks"]["xy"][:, LANDMARKS_68]
+        self._landmarks = ibug68(features["landmarks"]["xy"])
 
     def update(self, frames: np.ndarray) -> None:
         """The landmarks hold all that is needed."""
@@ -115,42 +109,32 @@ class BfmFit(Extractor):
 
 
 def load_basis(path: str | Path) -> Basis:
-    """Read the converted face model (table in the module docstring); nothing is unpickled.
+    """Read the converted face model (table in the module docstring).
 
     Raises:
-        UserError: the file is no .npz of plain arrays or lacks one of them.
+        UserError: the file is no safetensors file or lacks an array.
     """
-    names = (
-        "mu_shape",
-        "mu_exp",
-        "b_shape",
-        "sig_shape",
-        "b_exp",
-        "sig_exp",
-        "keyinds",
-        "left_contour",
-        "right_contour",
-    )
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            mu_shape, mu_exp, b_shape, sig_shape, b_exp, sig_exp, keys, left, right = (archive[name] for name in names)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path}: not a face basis ({error}); expected an .npz of plain arrays {', '.join(names)}"
-        ) from error
-    mean = (mu_shape + mu_exp).reshape(-1, 3)
-    points = np.concatenate([keys.ravel(), left.ravel(), right.ravel()]).astype(np.int64)
+        arrays = load_file(path)
+        mean = (arrays["mu_shape"] + arrays["mu_exp"]).reshape(-1, 3)
+        keys, left, right = (arrays[name] for name in ("keyinds", "left_contour", "right_contour"))
+        points = np.concatenate([keys.ravel(), left.ravel(), right.ravel()]).astype(np.int64)
+        identity = _modes(arrays["b_shape"], arrays["sig_shape"], IDENTITY_SIZE, points)
+        expression = _modes(arrays["b_exp"], arrays["sig_exp"], EXPRESSION_SIZE, points)
+    except (SafetensorError, KeyError) as error:
+        message = f"{path}: not a face basis ({error}); metrics/extractors/bfm_fit.py lists the arrays it must hold"
+        raise UserError(message) from error
+    mean = ((mean - mean.mean(axis=0))[points] / UNIT).astype(np.float32)
+    return Basis(mean, identity, expression, contour=left.shape[1])
 
-    def modes(vectors: np.ndarray, deviations: np.ndarray, count: int) -> np.ndarray:
-        scaled = vectors[:count].reshape(len(vectors[:count]), -1, 3)[:, points] * deviations[:count].reshape(-1, 1, 1)
-        return (scaled / UNIT).astype(np.float32)
 
-    return Basis(
-        mean=((mean - mean.mean(axis=0))[points] / UNIT).astype(np.float32),
-        identity=modes(b_shape, sig_shape, IDENTITY_SIZE),
-        expression=modes(b_exp, sig_exp, EXPRESSION_SIZE),
-        contour=left.shape[1],
-    )
+def _modes(vectors: np.ndarray, deviations: np.ndarray, count: int, points: np.ndarray) -> np.ndarray:
+    """The first `count` modes, each one standard deviation long, at some vertices: float32 (count, P, 3) decimetres."""
+    modes = vectors[:count].reshape(len(vectors[:count]), -1, 3)[:, points]
+    return (modes * deviations.ravel()[:count, None, None] / UNIT).astype(np.float32)
 
 
 def fit_expression(
@@ -160,10 +144,11 @@ def fit_expression(
     import torch
 
     scale = REFERENCE_HEIGHT / size[0]
-    observed = torch.tensor(np.asarray(landmarks, np.float32) * scale, device=device)
-    fit = _Fit(observed, (size[1] * scale / 2, REFERENCE_HEIGHT / 2), basis, schedule)
-    focal = fit.best_focal()
-    return fit.run(focal)
+    # A caller may run all extractors in inference mode; this one needs gradients.
+    with torch.inference_mode(False), torch.enable_grad():
+        observed = torch.tensor(np.asarray(landmarks, np.float32) * scale, device=device)
+        fit = _Fit(observed, (size[1] * scale / 2, REFERENCE_HEIGHT / 2), basis, schedule)
+        return fit.run(fit.best_focal())
 
 
 class _Fit:
@@ -185,70 +170,69 @@ class _Fit:
         observed = self.observed[:: s.focal_stride]
         errors = []
         for focal in s.focals:
-            parameters = self._parameters(len(observed))
-            self._descend(observed, focal, parameters, s.focal_pose_steps, pose_rate=0.1, joint=False)
-            error = self._descend(
-                observed, focal, parameters, s.focal_joint_steps, pose_rate=0.1, joint=True, decay_at=s.focal_decay_at
+            parameters, adam = self._start(len(observed), pose_rate=0.1)
+            self._descend(observed, focal, parameters, adam, s.focal_pose_steps, joint=False)
+            steps = s.focal_joint_steps
+            errors.append(
+                self._descend(observed, focal, parameters, adam, steps, joint=True, decay_at=s.focal_decay_at)
             )
-            errors.append(error)
         return s.focals[int(np.argmin(errors))]
 
     def run(self, focal: float) -> np.ndarray:
-        """Pose first, then pose, identity and expression together, over all frames."""
-        s = self.schedule
-        parameters = self._parameters(len(self.observed))
-        self._descend(
-            self.observed,
-            focal,
-            parameters,
-            s.pose_steps,
-            pose_rate=1.0,
-            joint=False,
-            decay_at=s.pose_decay_at,
-            decay=0.1,
-        )
-        self._descend(
-            self.observed, focal, parameters, s.joint_steps, pose_rate=0.1, joint=True, decay_at=s.joint_decay_at
-        )
+        """Pose first, then pose, identity and expression together, over all frames: expression float32 (T, E)."""
+        s, observed = self.schedule, self.observed
+        parameters, adam = self._start(len(observed), pose_rate=1.0)
+        self._descend(observed, focal, parameters, adam, s.pose_steps, joint=False, decay_at=s.pose_decay_at, decay=0.1)
+        self._descend(observed, focal, parameters, adam, s.joint_steps, joint=True, decay_at=s.joint_decay_at)
         return parameters["expression"].detach().cpu().numpy()
 
-    def _parameters(self, frames: int) -> dict:
+    def _start(self, frames: int, pose_rate: float):
+        """Parameters of a mean face `distance` before the camera, and the Adam that moves them."""
+        import torch
+
         zeros = self.observed.new_zeros
         parameters = {
             "identity": zeros(1, len(self.identity_modes)),
             "expression": zeros(frames, len(self.expression_modes)),
-            "angles": zeros(frames, 3),
+            "angles": zeros(frames, 3).requires_grad_(),
             "translation": zeros(frames, 3),
         }
         parameters["translation"][:, 2] = -self.schedule.distance
-        return {name: value.requires_grad_() for name, value in parameters.items()}
+        parameters["translation"].requires_grad_()
+        pose = {"params": [parameters["angles"], parameters["translation"]], "lr": pose_rate}
+        shape = {"params": [parameters["identity"], parameters["expression"]], "lr": 0.1}
+        return parameters, torch.optim.Adam([pose, shape])
 
     def _descend(
-        self, observed, focal: float, parameters: dict, steps: int, pose_rate: float, joint: bool,
-        decay_at: int | None = None, decay: float = 0.2,
-    ) -> float:  # fmt: skip
-        """Adam for `steps`; rates are multiplied by `decay` after step `decay_at`. Returns the last mean squared error."""
-        import torch
+        self,
+        observed,
+        focal: float,
+        parameters: dict,
+        adam,
+        steps: int,
+        joint: bool,
+        decay_at: int | None = None,
+        decay: float = 0.2,
+    ) -> float:
+        """`steps` of Adam; rates are multiplied by `decay` after step `decay_at`. Returns the last squared error.
 
-        groups = [{"params": [parameters["angles"], parameters["translation"]], "lr": pose_rate}]
-        if joint:
-            groups.append({"params": [parameters["identity"], parameters["expression"]], "lr": 0.1})
-        optimizer = torch.optim.Adam(groups)
+        Without `joint` only the pose moves: Adam skips parameters that have no gradient.
+        """
+        identity, expression = (parameters[name].requires_grad_(joint) for name in ("identity", "expression"))
         error = observed.new_zeros(())
-        with torch.enable_grad():
-            for step in range(steps):
-                error = ((self._project(parameters, focal) - observed) ** 2).mean()
-                loss = error
-                if joint:
-                    loss = loss + self.schedule.identity_weight * (parameters["identity"] ** 2).mean()
-                    loss = loss + self.schedule.expression_weight * (parameters["expression"] ** 2).mean()
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                if step == decay_at:
-                    for group in optimizer.param_groups:
-                        group["lr"] *= decay
-        return float(error)
+        for step in range(steps):
+            error = ((self._project(parameters, focal) - observed) ** 2).mean()
+            loss = error
+            if joint:
+                loss = loss + self.schedule.identity_weight * (identity**2).mean()
+                loss = loss + self.schedule.expression_weight * (expression**2).mean()
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+            if step == decay_at:
+                for group in adam.param_groups:
+                    group["lr"] *= decay
+        return float(error.detach())
 
     def _project(self, parameters: dict, focal: float):
         """Landmarks (t, 68, 2) px of the current parameters."""
@@ -267,16 +251,15 @@ class _Fit:
         import torch
 
         landmarks, candidates = image[:, :68], image[:, 68:].reshape(len(image), 2, 8, self.basis.contour, 2)
-        outermost = torch.stack(
-            [candidates[:, 0, ..., 0].argmin(dim=-1), candidates[:, 1, ..., 0].argmax(dim=-1)], dim=1
-        )
+        x = candidates[..., 0]
+        outermost = torch.stack([x[:, 0].argmin(dim=-1), x[:, 1].argmax(dim=-1)], dim=1)
         index = outermost[..., None, None].expand(-1, -1, -1, 1, 2)
         left, right = candidates.gather(3, index).squeeze(3).unbind(dim=1)
         return torch.cat([left, landmarks[:, 8:9], right, landmarks[:, 17:]], dim=1)
 
 
 def rotation(angles):
-    """Rotation matrices (t, 3, 3) = X Y Z of Euler angles (t, 3) in radians, signs as in the reference."""
+    """Rotation matrices (t, 3, 3) = X Y Z of Euler angles (t, 3) in radians; Z turns the other way, as in the reference."""
     import torch
 
     cos, sin = angles.cos().unbind(1), angles.sin().unbind(1)
@@ -287,5 +270,5 @@ def rotation(angles):
 
     x = matrix(one, zero, zero, zero, cos[0], -sin[0], zero, sin[0], cos[0])
     y = matrix(cos[1], zero, sin[1], zero, one, zero, -sin[1], zero, cos[1])
-    z = matrix(cos[2], -sin[2], zero, sin[2], cos[2], zero, zero, zero, one)
+    z = matrix(cos[2], sin[2], zero, -sin[2], cos[2], zero, zero, zero, one)
     return x @ y @ z

@@ -1,17 +1,18 @@
 """`eat_crop`: the aligned 128x128 face crop on which EAT, and so AUHead, score, and the landmarks found on it.
 
-Follows yuangan/evaluation_eat (code/utils_crop.py, preprocess.py, test_lmd.py): dlib's frontal HOG detector on the frame
-enlarged once, first face, dlib's 68 landmarks in whole pixels; the similarity transform that takes the template's nose
-and eyes (points 27 to 44) to them; the frame seen through it, bilinear with black outside, 163x163, of which rows and
-columns 1 to 128 are kept; values cut, not rounded, to 8 bits. Landmarks for M-LMD and F-LMD are found anew on the crop,
-which the detector does not enlarge. The template is chosen by how far the eyes are open.
+Follows yuangan/evaluation_eat (code/utils_crop.py, preprocess.py, test_lmd.py): dlib's frontal HOG detector on the
+frame enlarged once, first face, dlib's 68 landmarks in whole pixels; the similarity transform that takes the template's
+nose and eyes (points 27 to 44) to them; the frame seen through it, bilinear with black outside, 163x163, of which rows
+and columns 1 to 128 are kept; values cut, not rounded, to 8 bits. Landmarks for M-LMD and F-LMD are found anew on the
+crop, which the detector does not enlarge. The template is chosen by how far the eyes are open.
 
 Kept on purpose: the gray the detector sees gives blue the weight of red, because the reference hands RGB to a BGR
 conversion. Kept but without effect: in the reference base_68.npy and base_68_close.npy are the same file.
 
 Differences: the reference writes the crops to an MPEG-4 file and scores what it reads back, and a frame without a face
 is absent from that file, so all later frames are compared with another moment of the target; here crops are not
-re-encoded and frame t is compared with frame t.
+re-encoded and frame t is compared with frame t. The reference fits the similarity in float32, which moves about 1 % of
+the crop's values by one grey level.
 """
 
 from __future__ import annotations

@@ -77,7 +77,9 @@ def face_chip(frame: np.ndarray, xy: np.ndarray) -> np.ndarray:
     halvings = max(0, int(np.log2(np.linalg.norm(to_frame[:, 0]))))
     if halvings:
         height, width = (max(1, round(side / 2**halvings)) for side in frame.shape[:2])
-        to_frame = to_frame * np.array([[width / frame.shape[1]], [height / frame.shape[0]]])
+        ratio = np.array([[width / frame.shape[1]], [height / frame.shape[0]]])
+        to_frame = to_frame * ratio
+        to_frame[:, 2:] += (ratio - 1) / 2  # pixel centres: x -> ratio (x + 1/2) - 1/2
         frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(frame, to_frame, (FACE_SIZE, FACE_SIZE), flags=flags, borderValue=0.0)

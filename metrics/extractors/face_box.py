@@ -1,6 +1,6 @@
 """`face_box`: squared errors inside the face of the target, for `psnr@face`.
 
-Rule: the box of a frame is the smallest upright rectangle of whole pixels that holds all 478 landmarks of the *target's*
+Rule: the box of a frame is the smallest upright rectangle of whole pixels that holds all 478 landmarks of the target's
 face in that frame, cut at the frame's border; no margin. It runs from the upper forehead to the chin, without hair. The
 target decides for both clips, so a prediction whose face is elsewhere is scored on what it shows where the face should
 be. Frames whose target has no face have no box and are left out.
@@ -13,9 +13,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from bench.media.clip import Clip
-from bench.media.errors import Undefined
 from metrics.extractor import Features, PairExtractor
-from metrics.functional.psnr import squared_errors
+from metrics.functional.psnr import squared_errors_in_boxes
 
 
 def landmark_boxes(xy: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -59,16 +58,14 @@ class FaceBox(PairExtractor):
         target_features: Mapping[str, Features],
     ) -> None:
         self._boxes = landmark_boxes(target_features["landmarks"]["xy"], target.height, target.width)
-        self._sse: list[float] = []
+        self._errors: list[tuple[np.ndarray, np.ndarray]] = []
+        self._seen = 0
 
     def update(self, frames: np.ndarray, target: np.ndarray) -> None:
-        for x, y in zip(frames, target, strict=True):
-            left, top, right, bottom = self._boxes[len(self._sse)]
-            box = np.s_[None, top:bottom, left:right]
-            self._sse.append(float(squared_errors(x[box], y[box])[0]) if right > left else 0.0)
+        boxes = self._boxes[self._seen : self._seen + len(frames)]
+        self._errors.append(squared_errors_in_boxes(frames, target, boxes))
+        self._seen += len(frames)
 
     def finish(self) -> Features:
-        sides = self._boxes[:, 2:] - self._boxes[:, :2]
-        if not sides.any():
-            raise Undefined(f"no face in {len(self._boxes)} of {len(self._boxes)} frames of the target")
-        return {"sse": np.array(self._sse), "samples": sides.prod(axis=1) * 3, "box": self._boxes}
+        sums, samples = (np.concatenate(parts) for parts in zip(*self._errors, strict=True))
+        return {"sse": sums, "samples": samples, "box": self._boxes}

@@ -1,7 +1,7 @@
 """`frames`: what PSNR and SSIM need of a pair of clips, in one pass and with one frame of floats in memory.
 
-All variants are always computed: together they cost about 7 ms for a 360x288 frame and 18 ms for a 512x512 frame on one
-core, less than a second decode would.
+All variants are always computed: together they took 10 ms for a 360x288 frame and 23 ms for a 512x512 frame on two
+cores, of which the default ones are half.
 """
 
 from __future__ import annotations

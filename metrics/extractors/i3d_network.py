@@ -1,9 +1,9 @@
 """Inflated Inception v1 (I3D) for RGB video (Carreira and Zisserman, arXiv 1705.07750), from frames to Kinetics logits.
 
-Module names are those of piergiaj/pytorch-i3d, so the state dict `i3d_pretrained_400.pt` (songweige/TATS tats/fvd) loads
-strictly. Convolutions and poolings pad like TensorFlow's SAME: the output has ceil(input / stride) elements and an odd
-padding puts its extra element at the end. Pools pad with zeros where TensorFlow pads with minus infinity; the result is
-equal because their input is never negative (it follows a ReLU).
+Module names are those of piergiaj/pytorch-i3d, so the state dict `i3d_pretrained_400.pt` (songweige/TATS tats/fvd)
+loads strictly. Convolutions and poolings pad like TensorFlow's SAME: the output has ceil(input / stride) elements and
+an odd padding puts its extra element at the end. Pools pad with zeros where TensorFlow pads with minus infinity; the
+result is equal because their input is never negative (it follows a ReLU).
 """
 
 from __future__ import annotations

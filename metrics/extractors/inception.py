@@ -4,11 +4,12 @@
 |---|---|---|---|
 | `inception` | pytorch-fid's port of the TF FID network | [0, 1], bilinear 299 without antialias, to [-1, 1] | all |
 | `inception_clean` | NVlabs TorchScript of the same network | PIL bicubic 299 in float, (x - 128) / 128 | all |
-| `inception_eat` | torchvision's ImageNet Inception v3 | BGR 128x128 crop, cv2 bilinear 299, to [-1, 1], then ImageNet rescaling | 5 |
+| `inception_eat` | torchvision's ImageNet Inception v3 | BGR 128x128 crop, cv2 bilinear 299, to [-1, 1], rescaled | 5 |
 
-pytorch-fid dumps frames to PNG first; that changes no pixel, so it is left out here. evaluation_eat intends RGB, but its
-reader already returned RGB and a flip made it BGR; it also applies torchvision's `transform_input`, which expects
-ImageNet-normalised input, to input in [-1, 1]. Both are kept, because its published numbers contain them.
+pytorch-fid dumps frames to PNG first; that changes no pixel, so it is left out here. evaluation_eat intends RGB, but
+its reader already returned RGB and a flip made it BGR; it also applies torchvision's `transform_input`, which expects
+ImageNet-normalised input, to input in [-1, 1]. Both are kept, because its published numbers contain them. It picks the
+5 frames among those in which both clips have a face; here each clip picks among its own.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ class InceptionEAT(_FrameFeatures):
     def begin(self, clip: Clip, features: Mapping[str, Features]) -> None:
         super().begin(clip, features)
         crops = features["eat_crop"]["crop"]
-        with_face = np.flatnonzero(np.isfinite(features["eat_crop"]["xy68"]).all(axis=(1, 2)))
+        with_face = np.flatnonzero(features["eat_crop"]["found"])
         if not len(with_face):
             raise Undefined(f"no face in {len(crops)} of {len(crops)} frames")
         picked = np.linspace(0, len(with_face), min(len(with_face), EAT_FRAMES), endpoint=False).astype(int)
@@ -164,7 +165,6 @@ def pool_layers(network):
 
     stem = [network.Conv2d_1a_3x3, network.Conv2d_2a_3x3, network.Conv2d_2b_3x3, nn.MaxPool2d(3, stride=2)]
     stem += [network.Conv2d_3b_1x1, network.Conv2d_4a_3x3, nn.MaxPool2d(3, stride=2)]
-    mixed = [
-        getattr(network, f"Mixed_{name}") for name in ("5b", "5c", "5d", "6a", "6b", "6c", "6d", "6e", "7a", "7b", "7c")
-    ]
+    names = ("5b", "5c", "5d", "6a", "6b", "6c", "6d", "6e", "7a", "7b", "7c")
+    mixed = [getattr(network, f"Mixed_{name}") for name in names]
     return nn.Sequential(*stem, *mixed, nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval().requires_grad_(False)

@@ -91,8 +91,8 @@ class Landmarks(Extractor):
 
 
 def _leave_open(landmarker: weakref.ref) -> None:
-    """Keep a FaceLandmarker that lives until the process ends from closing itself then: mediapipe hands the closing to a
-    thread pool, which Python has already shut down by that time, and prints two tracebacks."""
+    """Keep a FaceLandmarker that lives until the process ends from closing itself then: mediapipe hands the closing
+    to a thread pool, which Python has already shut down by that time, and prints two tracebacks."""
     if (alive := landmarker()) is not None:
         alive.close = lambda: None
 

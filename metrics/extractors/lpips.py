@@ -35,15 +35,19 @@ def load_network(net: str, backbone: Path, device: str = "cpu") -> torch.nn.Modu
     import lpips
     import torch
 
-    with warnings.catch_warnings():
-        # The package calls torchvision with `pretrained=`, which torchvision has renamed.
+    with torch.device("meta"), warnings.catch_warnings():
+        # The package calls torchvision with `pretrained=`, which torchvision has renamed. On the meta device no time or
+        # memory goes into random values, least of all for the classifiers (123 M parameters in VGG), which are unused.
         warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")
-        network = lpips.LPIPS(net=net, version="0.1", pnet_rand=True, verbose=False)
+        network = lpips.LPIPS(net=net, pretrained=False, pnet_rand=True, verbose=False)
+    network.scaling_layer = lpips.ScalingLayer()
+    heads = Path(lpips.__file__).parent / "weights" / "v0.1" / f"{net}.pth"
+    network.load_state_dict(torch.load(heads, map_location="cpu", weights_only=True), strict=False, assign=True)
     weights = torch.load(backbone, map_location="cpu", weights_only=True)
     # `slice2.3.weight` of the package is layer 3 of torchvision's `features`.
     names = {name: f"features.{name.split('.', 1)[1]}" for name in network.net.state_dict()}
-    network.net.load_state_dict({name: weights[theirs] for name, theirs in names.items()})
-    return network.eval().to(device)
+    network.net.load_state_dict({name: weights[theirs] for name, theirs in names.items()}, assign=True)
+    return network.eval().requires_grad_(False).to(device)
 
 
 def distances(network: torch.nn.Module, frames: np.ndarray, target: np.ndarray) -> np.ndarray:

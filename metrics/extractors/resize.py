@@ -1,6 +1,6 @@
-"""Resize as PIL does it on float images: the filter widens when it shrinks (antialias) and nothing is rounded to uint8.
+"""Resize as PIL does it on float images: the filter widens when it shrinks (antialias), nothing is rounded to uint8.
 
-clean-fid's measurements (Parmar et al., arXiv 2104.11222) show that the resize alone moves FID more than many methods do.
+Parmar et al. (clean-fid, arXiv 2104.11222) show that the resize alone moves FID more than many methods differ.
 """
 
 from __future__ import annotations

@@ -8,10 +8,11 @@ StyleGAN-V and cd-fvd) and in the matrix root, which most take from `scipy.linal
 500 rows), complex-valued on singular products, and about to lose the `disp` argument they pass (scipy 1.18).
 Here the trace of the root is computed in one of two exact ways, both in float64:
 
-* more rows than columns in both sets: from the moments, as the sum of the roots of the eigenvalues of
-  S1^(1/2) S2 S1^(1/2) (a symmetric eigenproblem, real by construction);
-* otherwise: as the nuclear norm of the centred cross-Gram matrix, Tr (S1 S2)^(1/2) = ||A B^T||_* / sqrt((n-ddof)(m-ddof))
-  with A, B the row-centred sets. No covariance is formed, so a rank deficient set costs no accuracy.
+* more rows than columns in both sets: from the moments, as the sum of the roots of the eigenvalues of F^T S2 F with
+  F F^T = S1, which are those of S1^(1/2) S2 S1^(1/2) (a symmetric eigenproblem, real by construction);
+* otherwise: as the nuclear norm of the centred cross-Gram matrix,
+  Tr (S1 S2)^(1/2) = ||A B^T||_* / sqrt((n - ddof)(m - ddof)) with A, B the row-centred sets. No covariance is formed,
+  so a rank deficient set costs no accuracy.
 
 Nothing is added to a diagonal. A slightly negative result of rounding is set to 0 and kept as `Frechet.raw`.
 """
@@ -237,12 +238,19 @@ def _nuclear_norm(matrix: np.ndarray) -> float:
 
 
 def _gaussian(mean1: np.ndarray, cov1: np.ndarray, mean2: np.ndarray, cov2: np.ndarray) -> float:
-    values, vectors = np.linalg.eigh(cov1)
-    root = vectors * np.sqrt(np.clip(values, 0.0, None))
-    # root^T S2 root is an orthogonal conjugate of S1^(1/2) S2 S1^(1/2): same eigenvalues, one product less.
-    inner = np.linalg.eigvalsh(root.T @ cov2 @ root)
-    trace_root = np.sqrt(np.clip(inner, 0.0, None)).sum()
+    factor = _factor(cov1)
+    eigenvalues = np.linalg.eigvalsh(factor.T @ cov2 @ factor)
+    trace_root = np.sqrt(np.clip(eigenvalues, 0.0, None)).sum()
     return float(((mean1 - mean2) ** 2).sum() + np.trace(cov1) + np.trace(cov2) - 2 * trace_root)
+
+
+def _factor(covariance: np.ndarray) -> np.ndarray:
+    """F with F F^T = S. For any such F, F^T S2 F has the eigenvalues of S^(1/2) S2 S^(1/2), so the cheapest will do."""
+    try:
+        return np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:  # singular: a feature that never changes, or no more rows than columns
+        values, vectors = np.linalg.eigh(covariance)
+        return vectors * np.sqrt(np.clip(values, 0.0, None))
 
 
 def _gram_evaluator(prediction: np.ndarray, target: np.ndarray, ddof: int):

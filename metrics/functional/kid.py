@@ -1,8 +1,9 @@
 """KID: squared maximum mean discrepancy with a cubic kernel (Binkowski et al., arXiv 1801.01401).
 
-The kernel is (x.y / D + 1)^3. The estimate is the unbiased one over *all* pairs of rows, so it has no seed. torch-fidelity
-and torchmetrics instead average the same estimate over 100 random subsets of 1000 rows; the expectation is equal, the
-value differs by their sampling noise. Unlike FID it is unbiased at any sample size and may be slightly negative.
+The kernel is (x.y / D + 1)^3. The estimate is the unbiased one over *all* pairs of rows, so it has no seed.
+torch-fidelity and torchmetrics instead average the same estimate over 100 random subsets of 1000 rows; the expectation
+is equal, the value differs by their sampling noise. Unlike FID it is unbiased at any sample size and may be slightly
+negative.
 Papers often print 1000 times the value; this is the plain one.
 """
 

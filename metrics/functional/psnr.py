@@ -37,7 +37,40 @@ def squared_errors(prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
     import cv2
 
     check_frames(prediction, target)
-    return np.array([cv2.norm(x, y, cv2.NORM_L2SQR) for x, y in zip(prediction, target, strict=True)])
+    # OpenCV squares a square root; rounding brings the whole number back.
+    return np.rint([cv2.norm(x, y, cv2.NORM_L2SQR) for x, y in zip(prediction, target, strict=True)])
+
+
+def squared_errors_in_boxes(
+    prediction: np.ndarray, target: np.ndarray, boxes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Squared errors inside one rectangle per frame.
+
+    Args:
+        prediction, target: uint8 (T, H, W, 3) RGB.
+        boxes: int64 (T, 4): left, top, right, bottom in pixels, right and bottom exclusive; all zero for "none".
+
+    Returns:
+        float64 (T,) sums of squared differences, exact, and int64 (T,) how many differences are in each; 0 without box.
+    """
+    sums = np.zeros(len(boxes))
+    for t, (left, top, right, bottom) in enumerate(boxes):
+        inside = np.s_[t : t + 1, top:bottom, left:right]
+        if right > left:
+            sums[t] = squared_errors(prediction[inside], target[inside])[0]
+    return sums, (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) * 3
+
+
+def face_psnr(sums: np.ndarray, samples: np.ndarray) -> float:
+    """Mean over the frames that have a box of their dB; arguments as `squared_errors_in_boxes` returns them.
+
+    Raises:
+        Undefined: no frame has a box.
+    """
+    found = samples > 0
+    if not found.any():
+        raise Undefined(f"no face in {len(found)} of {len(found)} frames of the target")
+    return float(decibels(sums[found] / samples[found]).mean())
 
 
 def decibels(mse: np.ndarray) -> np.ndarray:
@@ -94,8 +127,7 @@ def _eat128(needs: Needs) -> np.ndarray:
 
 def _face(needs: Needs) -> float:
     errors = needs["pair:face_box"]
-    found = errors["samples"] > 0
-    return float(decibels(errors["sse"][found] / errors["samples"][found]).mean())
+    return face_psnr(errors["sse"], errors["samples"])
 
 
 FRAME = Metric(

@@ -5,11 +5,11 @@ averaged over the positions whose whole window lies inside the frame. The defini
 the covariance by N or N - 1, and in what is done with colour; on one pair of images they give:
 
 | `ssim` | gaussian 11x11, sigma 1.5, covariance / N, mean over R, G, B (the paper's own parameters) | 0.73993 |
-| `ssim_skimage7` | uniform 7x7, covariance / (N - 1), mean over R, G, B (scikit-image's default; EAT, AUHead) | 0.75746 |
+| `ssim_skimage7` | uniform 7x7, covariance / (N - 1), mean over R, G, B (scikit-image default; EAT, AUHead) | 0.75746 |
 | `ssim_gray` | as `ssim`, on gray = round(0.299 R + 0.587 G + 0.114 B), OpenCV's RGB2GRAY | 0.80211 |
 
 scikit-image's rgb2gray (0.2125, 0.7154, 0.0721, not rounded) would give 0.79132 there. torchmetrics' SSIM (0.74057)
-differs from `ssim` by mirrored borders that it crops less of.
+differs from `ssim` by averaging over the border too, which it mirrors.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ EAT128 = Metric(
     unit="",
     higher_is_better=True,
     paper="yuangan/evaluation_eat (EAT, AUHead)",
-    note="@skimage7 on 128x128 aligned crops, mean over the frames of all clips; frames without both faces are left out",
+    note="@skimage7 on 128x128 aligned crops, mean over the frames of all clips; frames without both faces left out",
     bounds=(-1.0, 1.0),
 )
 GRAY = Metric(

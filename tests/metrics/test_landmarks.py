@@ -103,8 +103,8 @@ def test_largest_of_two_faces_and_their_count(extractor, real):
     alone[:, 180:] = large
     both, single = extract(extractor, ArrayClip(canvas[None])), extract(extractor, ArrayClip(alone[None]))
     assert both["faces"].tolist() == [2] and single["faces"].tolist() == [1]
-    # Measured 0.0; a pixel is allowed because the detector sees another picture.
-    assert np.abs(both["xy"] - single["xy"]).max() < 1
+    # Measured 0.08 px; half a pixel is allowed because the detector sees another picture.
+    assert np.abs(both["xy"] - single["xy"]).max() < 0.5
     assert both["xy"][0, :468, 0].min() > 180
 
 
@@ -140,9 +140,6 @@ def test_a_damaged_model_is_an_error(tmp_path):
     (tmp_path / "bad.task").write_bytes(b"no model")
     with pytest.raises((RuntimeError, ValueError, OSError)):
         Landmarks({"face_landmarker": tmp_path / "bad.task"})
-
-
-# -- the map to 68 points ---------------------------------------------------------------------------------------
 
 
 def vertices(assets) -> np.ndarray:

@@ -1,0 +1,146 @@
+"""Leaderboard: the stored runs of one protocol side by side, with marks only where a paired difference is real."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from bench import registry, table_formats
+from bench.aggregate import compare, scored_cases
+from bench.media.errors import UserError
+from bench.plan import DEFAULT_OUT, Plan, resolve_metrics
+from bench.run import rows_of
+from bench.store import Record, read_records
+from bench.table import Block, Result, Table, leaderboard, pairwise, single_run
+from metrics.metric import Metric
+from protocols.protocol import Case
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A finished run folder."""
+
+    folder: Path
+    summary: dict
+
+    @property
+    def label(self) -> str:
+        return self.summary["label"]
+
+    @cached_property
+    def manifest(self) -> dict:
+        return json.loads((self.folder / "run.json").read_text("utf-8"))
+
+    @cached_property
+    def records(self) -> dict[str, Record]:
+        wanted = {case["id"] for case in self.manifest["cases"]}
+        return {id: record for id, record in read_records(self.folder).items() if id in wanted}
+
+    @cached_property
+    def metrics(self) -> dict[str, Metric]:
+        return resolve_metrics(list(self.summary["metrics"]))
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The plan the folder was made with, for reaching its features again."""
+        manifest = self.manifest
+        settings = manifest["protocol_settings"]
+        cases = tuple(Case(**case) for case in manifest["cases"])
+        return Plan(
+            method=manifest["method"], config=manifest["config"], protocol_name=manifest["protocol"],
+            protocol=registry.protocol(manifest["protocol"])(**settings), all_cases=cases, cases=cases,
+            metrics=self.metrics, seed=manifest["seed"], videos=manifest["videos"] and Path(manifest["videos"]),
+            fingerprint=manifest["fingerprint"], data_digest=manifest["data"],
+        )  # fmt: skip
+
+    def result(self, keys: Sequence[str] | None, label: str) -> Result:
+        """The run as a row, with the given metrics or all."""
+        shown = {key: block for key, block in self.summary["metrics"].items() if keys is None or key in keys}
+        section = "controls" if self.summary["control"] else ""
+        return Result(label, shown, scored_cases(self.records.values(), shown), section)
+
+
+def find_runs(protocol: str, folders: Sequence[Path] | None) -> list[StoredRun]:
+    """The finished runs in the given folders, or all of a protocol below results/runs.
+
+    Raises:
+        UserError: there is none, a folder holds no finished run, or the runs saw different cases.
+    """
+    root = DEFAULT_OUT / protocol
+    given = list(folders) if folders else sorted(path.parent for path in root.glob("*/summary.json"))
+    if not given:
+        raise UserError(f"no finished run below {root}; make one with python -m bench run --protocol {protocol} --method ...")
+    runs = []
+    for folder in given:
+        if not (folder / "summary.json").exists():
+            raise UserError(f"{folder}: no summary.json; run it to its end first")
+        runs.append(StoredRun(folder, json.loads((folder / "summary.json").read_text("utf-8"))))
+    if len({(run.summary["protocol"], run.summary["data"]) for run in runs}) > 1:
+        named = ", ".join(f"{run.folder} ({run.summary['protocol']}, data {run.summary['data'][:8]})" for run in runs)
+        raise UserError(f"these runs saw different cases and do not share a table: {named}; choose with --runs")
+    return runs
+
+
+def run_table(summary: dict) -> str:
+    """Markdown table of one run: a line per metric."""
+    title = f"{summary['label']} on {summary['protocol']}: n = {summary['n']}, failed = {summary['n_failed']}"
+    text = table_formats.markdown(single_run(Result(summary["label"], summary["metrics"]), title))
+    if summary["failures"]:
+        lines = "\n".join(f"- {failure['case']}: {failure['reason']}" for failure in summary["failures"])
+        text += f"\n\nFailed cases:\n\n{lines}"
+    return text
+
+
+def leaderboard_text(runs: Sequence[StoredRun], keys: Sequence[str] | None, baseline: str | None, form: str) -> str:
+    """Several runs in one table, and their differences to a baseline where one is named.
+
+    Args:
+        runs: finished runs of the same cases.
+        keys: metrics to show; None shows all.
+        baseline: label of the row the others are compared with, or None.
+        form: md, text, tex, csv or json.
+    """
+    labelled = dict(zip(_unique_labels(runs), runs, strict=True))
+    wanted = None if keys is None else list(resolve_metrics(list(keys)))
+    results = [run.result(wanted, label) for label, run in labelled.items()]
+    blocks: dict[tuple[str, str, str], Block] = {}
+
+    def difference(label: str, other: str, key: str) -> Block:
+        if (label, other, key) not in blocks:
+            one, two = labelled[label], labelled[other]
+            sources = rows_of(one.plan, one.folder, one.records), rows_of(two.plan, two.folder, two.records)
+            blocks[label, other, key] = compare(
+                one.records.values(), two.records.values(), key, one.metrics[key], sources
+            )
+        return blocks[label, other, key]
+
+    first = runs[0].summary
+    tables = [leaderboard(results, difference, f"{first['protocol']}, n = {first['n']}")]
+    if baseline is not None:
+        if baseline not in labelled:
+            raise UserError(f"--baseline {baseline}: not among the rows {', '.join(labelled)}")
+        tables.append(pairwise(results, baseline, difference, f"Differences to {baseline}"))
+    return _written(tables, form)
+
+
+def _written(tables: Sequence[Table], form: str) -> str:
+    if form == "json":
+        return json.dumps([table_formats.as_json(table) for table in tables], indent=2, ensure_ascii=False)
+    write = {
+        "md": table_formats.markdown, "text": table_formats.plain, "csv": table_formats.csv_text,
+        "tex": table_formats.latex,
+    }[form]  # fmt: skip
+    return "\n\n".join(write(table) for table in tables)
+
+
+def _unique_labels(runs: Sequence[StoredRun]) -> list[str]:
+    """Labels as they are; runs that share one also show the start of their fingerprint."""
+    labels = [run.label for run in runs]
+    return [
+        f"{run.label} {run.summary['fingerprint'][:6]}" if labels.count(run.label) > 1 else run.label for run in runs
+    ]
+
+
