@@ -76,11 +76,12 @@ EXTRACTORS = {
     "arcface_antelopev2": "metrics.extractors.arcface:ArcFaceAntelopeV2",
     "emotion_fan": "metrics.extractors.emotion:EmotionFAN",
     "hsemotion": "metrics.extractors.emotion:HSEmotion",
-    "s3fd_track": "metrics.extractors.s3fd:S3FDTrack",
-    "syncnet_crop": "metrics.extractors.syncnet:SyncNetCrop",
-    "syncnet_nocrop": "metrics.extractors.syncnet:SyncNetNoCrop",
-    "syncnet_eat": "metrics.extractors.syncnet:SyncNetEAT",
-    "syncnet_exact": "metrics.extractors.syncnet:SyncNetExact",
+    "s3fd_track": "metrics.extractors.s3fd:S3fdTrack",
+    "fan68": "metrics.extractors.fan68:Fan68",
+    "syncnet_crop": "metrics.extractors.syncnet:SyncnetCrop",
+    "syncnet_nocrop": "metrics.extractors.syncnet:SyncnetNocrop",
+    "syncnet_eat": "metrics.extractors.syncnet:SyncnetEat",
+    "syncnet_exact": "metrics.extractors.syncnet_exact:SyncnetExact",
     "openface": "metrics.extractors.openface:OpenFace",
     "libreface": "metrics.extractors.libreface:LibreFace",
 }
@@ -126,6 +127,7 @@ def metric(name: str) -> Metric:
         UserError: unknown; the message suggests the nearest names.
     """
     bare, at, variant = name.partition("@")
+    variant = variant.removesuffix(".openface18").removesuffix(".openface17")  # OpenFace is the vocabulary of a bare role.
     if bare in METRICS:
         variants = [m for m in importlib.import_module(METRICS[bare]).METRICS if m.name == bare]
         if not at:

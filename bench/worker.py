@@ -280,7 +280,7 @@ def _evaluate(metric: Metric, needs: dict) -> dict:
     try:
         value = metric.case({need: needs[need] for need in metric.needs})
         if metric.kind == "mean":
-            return entry | {"value": float(value)}
+            return entry | ({"value": float(value)} if np.isfinite(value) else {"failed": f"the value is {value}"})
         if metric.kind == "set":
             return entry | {"rows": [len(rows) for rows in value]}
         statistics = np.asarray(value, np.float64)

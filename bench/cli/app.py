@@ -160,9 +160,7 @@ def doctor(as_json: Json = False) -> None:
 def main() -> int:
     """Run the command line; the exit code is 0 (done), 1 (some cases failed) or 2 (the user must fix something)."""
     try:
-        app(standalone_mode=False)
-    except typer.Exit as done:
-        return done.exit_code
+        return app(standalone_mode=False) or 0  # typer.Exit(code) comes back as the code itself.
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -175,7 +173,6 @@ def main() -> int:
             error.show()
             return 2
         raise
-    return 0
 
 
 def print_json(document) -> None:

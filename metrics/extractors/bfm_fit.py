@@ -259,7 +259,7 @@ class _Fit:
 
 
 def rotation(angles):
-    """Rotation matrices (t, 3, 3) = X Y Z of Euler angles (t, 3) in radians; Z turns the other way, as in the reference."""
+    """Rotation matrices (t, 3, 3) = X Y Z of Euler angles (t, 3) in radians; Z turns backwards, as there."""
     import torch
 
     cos, sin = angles.cos().unbind(1), angles.sin().unbind(1)

@@ -8,8 +8,8 @@ the crop reaches from y - s to y + 1.8 s and from x - 1.4 s to x + 1.4 s, gray (
 resized to 224x224.
 
 Difference: the reference accepts tracks of more than 100 boxes (LatentSync and syncnet-python: 50) whose larger side is
-above 100 px on average, and has no score otherwise, which excludes clips under 4 s (2 s). Here both limits fall with the
-clip: half of its frames, a quarter of the shorter side of the frame. `Limits` knows both.
+above 100 px on average, and has no score otherwise, which excludes clips under 4 s (2 s). Here both limits fall with
+the clip: half of its frames, a quarter of the shorter side of the frame. `Limits` knows both.
 """
 
 from __future__ import annotations

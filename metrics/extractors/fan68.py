@@ -1,8 +1,8 @@
 """`fan68`: the 68 iBUG points by FAN (Bulat and Tzimiropoulos, 2017), for the crop of evaluation_eat.
 
 The package face_alignment does the work: its S3FD, the most certain face, 2D-FAN-4, heat maps of the image and of its
-mirror image added. Its constructor downloads weights, so the object is put together here from files of the weights lock.
-evaluation_eat finds the points on JPEG copies of the frames; here they are found on the frames.
+mirror image added. Its constructor downloads weights, so the object is put together here from files of the weights
+lock. evaluation_eat finds the points on JPEG copies of the frames; here they are found on the frames.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ detections is kept. Network and box decoding are the package's own; frames go th
 are dropped before they are compared with each other, which changes nothing in the outcome because a box is removed by
 boxes of a higher score only.
 
-Differences from the reference: one track per clip is scored (there all are, and syncnet-python reports the best value of
-each score); no scene detection, since a cut breaks the overlap that links boxes (`@exact` has it); frames are not
+Differences from the reference: one track per clip is scored (there all are, and syncnet-python reports the best value
+of each score); no scene detection, since a cut breaks the overlap that links boxes (`@exact` has it); frames are not
 re-encoded.
 """
 

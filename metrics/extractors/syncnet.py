@@ -2,8 +2,8 @@
 
 SyncNet v2 (Chung and Zisserman, 2016) as in joonson/syncnet_python: BGR in [0, 255] as it is, 224x224, 25 fps; windows
 of 5 frames at every frame, and of 20 MFCC rows (0.2 s) at every fourth row, so both at 25 per second. Only the first
-layer of the visual network looks at more than one frame (5, no padding), so the frames go through it once, in chunks that
-overlap by 4, in place of windows: the same numbers with a fifth of the input.
+layer of the visual network looks at more than one frame (5, no padding), so the frames go through it once, in chunks
+that overlap by 4, in place of windows: the same numbers with a fifth of the input.
 
 - `syncnet_crop`: the face track of `s3fd_track`, and the speech during it.
 - `syncnet_nocrop`: the whole frame resized (bilinear, aspect ratio lost), as Wav2Lip's scores on LRS.

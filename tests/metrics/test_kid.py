@@ -1,4 +1,4 @@
-"""KID. Oracles: a double loop over pairs, torchmetrics' poly_mmd, torch-fidelity's kernel_mmd and its subset average."""
+"""KID. Oracles: a double loop over pairs, torchmetrics' poly_mmd, torch-fidelity's kernel_mmd and subset average."""
 
 import numpy as np
 import pytest

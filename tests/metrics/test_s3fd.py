@@ -170,7 +170,7 @@ def test_iou():
     [(75, (288, 360), (37, 72)), (250, (1080, 1920), (50, 100)), (30, (512, 512), (15, 100)), (6, (64, 64), (6, 16))],
 )
 def test_limits_fall_with_the_clip_and_never_exceed_the_reference(num_frames, size, limits):
-    """Analytic: half of the frames, a quarter of the shorter side, at most 50 and 100, at least what the median needs."""
+    """Analytic: half of the frames, a quarter of the shorter side, at most 50 and 100, at least what smoothing needs."""
     found = Limits.for_clip(num_frames, *size)
     assert (found.detections, found.face_size) == limits
     reference = Limits.of_reference()
@@ -191,7 +191,7 @@ def test_the_longest_accepted_track_is_chosen_and_refusals_say_why():
         s3fd.choose_track([], limits, 40)
     with pytest.raises(Undefined, match="in 20 of 40 frames, more than 50"):
         s3fd.choose_track([steady(20, 150)], limits, 40)
-    with pytest.raises(Undefined, match="80 px large, more than 100 px.*@nocrop"):
+    with pytest.raises(Undefined, match=r"80 px large, more than 100 px.*@nocrop"):
         s3fd.choose_track([steady(90, 80)], limits, 100)
 
 
@@ -261,7 +261,7 @@ def test_a_moved_face_in_a_moved_frame_is_the_same_crop(dx, dy):
     image = np.random.default_rng(0).integers(0, 256, (300, 300, 3)).astype(np.uint8)
     moved = np.roll(image, (dy, dx), (0, 1))
     centre = np.array([150.25, 140.75])
-    np.testing.assert_array_equal(crop(image, centre, 50.0), crop(moved, centre + (dx, dy), 50.0))
+    np.testing.assert_array_equal(crop(image, centre, 50.0), crop(moved, centre + np.array([dx, dy]), 50.0))
 
 
 # -- extractor ------------------------------------------------------------------------------------------------------
