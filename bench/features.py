@@ -137,7 +137,8 @@ class FeatureExtraction:
     def _extract_clip(self, source: _Source, names: set[str], done: dict) -> None:
         """Fill done[clip key, name] for names and what they build on, stage by stage, one pass over frames per stage."""
         key = source.clip.key
-        todo = [name for name in extractor_closure(names) if not self._recall(name, key, done)]
+        stored = {name: _stored_key(name, source.clip) for name in extractor_closure(names)}
+        todo = [name for name in stored if not self._recall(name, key, stored[name], done)]
         while todo:
             stage = [name for name in todo if not set(registry.extractor(name).after) & set(todo)]
             started = {}
@@ -154,14 +155,14 @@ class FeatureExtraction:
             for name, result in self._pass(started, [source]).items():
                 done[key, name] = result
             for name in stage:
-                self._keep(name, key, done[key, name])
+                self._keep(name, stored[name], done[key, name])
             todo = [name for name in todo if name not in stage]
 
     def _extract_pairs(self, source: _Source, target: _Source, names: list[str], done: dict) -> dict:
         key = hashlib.sha256(f"{source.clip.key};{target.clip.key}".encode()).hexdigest()
         started = {}
         for name in names:
-            if self._recall(name, key, done):
+            if self._recall(name, key, key, done):
                 continue
             ours, theirs = (self._inherit(name, clip.key, done) for clip in (source.clip, target.clip))
             failed = next((one for one in (ours, theirs) if isinstance(one, BenchError)), None)
@@ -194,14 +195,14 @@ class FeatureExtraction:
             results[name] = self._guard(name, path, lambda e: e.finish())
         return results
 
-    def _recall(self, name: str, key: str, done: dict) -> bool:
+    def _recall(self, name: str, key: str, stored: str, done: dict) -> bool:
         """Whether the result is known: from this call, from the cache, or because it cannot be made here."""
         if (key, name) in done:
             return True
         if message := unavailable(name, self._weights):
             done[key, name] = Unavailable(message)
             return True
-        cached = self._cache.load(name, key)
+        cached = self._cache.load(name, stored)
         if cached is not None:
             done[key, name] = cached
         return cached is not None
@@ -296,6 +297,12 @@ def _ahead(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     finally:
         stop.set()
         thread.join()
+
+
+def _stored_key(name: str, clip: Clip) -> str:
+    """The clip's key, together with what the extractor reads beside the clip."""
+    beside = registry.extractor(name).beside(clip)
+    return hashlib.sha256(f"{clip.key};{beside}".encode()).hexdigest() if beside else clip.key
 
 
 def extractor_closure(names: Iterable[str]) -> list[str]:

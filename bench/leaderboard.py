@@ -87,7 +87,7 @@ def find_runs(protocol: str, folders: Sequence[Path] | None) -> list[StoredRun]:
 def run_table(summary: dict) -> str:
     """Markdown table of one run: a line per metric."""
     title = f"{summary['label']} on {summary['protocol']}: n = {summary['n']}, failed = {summary['n_failed']}"
-    text = table_formats.markdown(single_run(Result(summary["label"], summary["metrics"]), title))
+    text = table_formats.markdown(single_run(Result(summary["label"], summary["metrics"]), title)).rstrip()
     if summary["failures"]:
         lines = "\n".join(f"- {failure['case']}: {failure['reason']}" for failure in summary["failures"])
         text += f"\n\nFailed cases:\n\n{lines}"
@@ -133,7 +133,7 @@ def _written(tables: Sequence[Table], form: str) -> str:
         "md": table_formats.markdown, "text": table_formats.plain, "csv": table_formats.csv_text,
         "tex": table_formats.latex,
     }[form]  # fmt: skip
-    return "\n\n".join(write(table) for table in tables)
+    return "\n".join(write(table) for table in tables).rstrip()
 
 
 def _unique_labels(runs: Sequence[StoredRun]) -> list[str]:

@@ -199,7 +199,8 @@ def _down(
         line += [style.dash if cell.detectable is None else _number(cell.detectable, places)] if detectable else []
         line += [cell.mark] if paired else []
         body.append([[text] for text in line])
-    return _Grid(style.escape(row.label), [[style.escape(text)] for text in header], body, fixed=1)
+    title = row.label if len(table.rows) > 1 else ""  # The table's own title names a single row.
+    return _Grid(style.escape(title), [[style.escape(text)] for text in header], body, fixed=1)
 
 
 def _legend(table: Table, shown: list[Column], style: _Style) -> str:

@@ -22,6 +22,7 @@ from bench.store import Record, RunStore
 from bench.weights import Weights
 from methods.generator import ControlRequest, GenerationError, Generator, Request
 from metrics.metric import Metric, needed_extractors
+from protocols.folder import VIDEO_SUFFIXES
 from protocols.protocol import Case
 
 
@@ -68,8 +69,17 @@ class Worker:
             record |= {"status": "ok", "reason": None, **made}
             record["metrics"] = self._score(case, made, task.keys)
         except (CaseFailed, MediaError, GenerationError) as error:
-            record |= {"status": "failed", "reason": str(error), "metrics": {}}
+            record |= {"status": "failed", "reason": self._portable(case, str(error)), "metrics": {}}
         return record
+
+    def _portable(self, case: Case, text: str) -> str:
+        """A reason with file names in place of this machine's paths: summaries of equal runs are equal bytes."""
+        folders = {path.parent for path in (case.reference, case.driving, case.target, case.aus) if path}
+        folders |= {self.store.video(case.id).parent, self.store.folder}
+        folders |= {self.plan.videos} if self.plan.videos else set()
+        for folder in sorted(map(str, folders), key=len, reverse=True):
+            text = text.replace(folder + "/", "")
+        return text
 
     # -- the video ----------------------------------------------------------------------------------------------------
 
@@ -92,7 +102,7 @@ class Worker:
         seconds = None
         if self.plan.videos is not None:
             if path is None:
-                raise CaseFailed(f"no video named {case.id} in {self.plan.videos}")
+                raise CaseFailed(f"no video named {case.id} in the folder of finished videos")
             num_frames = self._check_length(case, path, num_frames)
         elif not path.exists():
             seconds = self._generate(case, target, num_frames, height, width, path)
@@ -191,7 +201,10 @@ class Worker:
     def _score(self, case: Case, made: dict, keys: Iterable[str]) -> dict[str, dict]:
         metrics = {key: self.plan.metrics[key] for key in keys}
         needs = self.case_features(case, made, list(metrics.values()))
-        return {key: _evaluate(metric, needs) for key, metric in metrics.items()}
+        entries = {key: _evaluate(metric, needs) for key, metric in metrics.items()}
+        for entry in entries.values():
+            entry.update({name: self._portable(case, entry[name]) for name in ("failed", "missing") if name in entry})
+        return entries
 
     def case_features(self, case: Case, made: dict, metrics: list[Metric]) -> dict:
         """Everything these metrics need of a case: "role:extractor" -> features, or the reason there are none."""
@@ -233,7 +246,7 @@ def find_video(folder: Path, case: str) -> Path | None:
     for name in (case, case.replace("/", "__")):
         candidate = folder / name
         matches = sorted(path for path in candidate.parent.glob(f"{_literal_glob(candidate.name)}.*") if path.is_file())
-        matches = [path for path in matches if path.stem == candidate.name]
+        matches = [path for path in matches if path.stem == candidate.name and path.suffix.lower() in VIDEO_SUFFIXES]
         if len(matches) > 1:
             raise CaseFailed(f"{len(matches)} files for case {case}: {', '.join(path.name for path in matches)}; keep one")
         if matches:

@@ -50,6 +50,11 @@ class Extractor(ABC):
         """What else this machine lacks (an external program, an environment) and how to get it; None if nothing."""
         return None
 
+    @classmethod
+    def beside(cls, clip: Clip) -> str:
+        """Digest of what it reads beside the clip (a sidecar file), which then is part of the cache key; "" if nothing."""
+        return ""
+
     @abstractmethod
     def begin(self, clip: Clip, features: Mapping[str, Features]) -> None:
         """Start a clip. `features` holds what the extractors named in `after` returned for it."""

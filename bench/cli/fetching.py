@@ -77,7 +77,7 @@ def _libreface(progress) -> Path:
     from metrics.extractors.libreface_env import create
 
     prefix = cache_dir() / "envs" / LIBREFACE
-    progress.say(f"{LIBREFACE}: making an environment of its own in {prefix} (about 3 GB)")
+    progress.say(f"{LIBREFACE}: making an environment of its own in {prefix} (about 5 GB)")
     create(prefix)
     return prefix
 

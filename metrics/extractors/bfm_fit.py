@@ -160,9 +160,9 @@ class _Fit:
         self.observed, self.basis, self.schedule = observed, basis, schedule
         as_tensor = {"dtype": torch.float32, "device": observed.device}
         self.centre = torch.tensor(centre, **as_tensor)
-        self.mean = torch.tensor(basis.mean, **as_tensor)
-        self.identity_modes = torch.tensor(basis.identity, **as_tensor)
-        self.expression_modes = torch.tensor(basis.expression, **as_tensor)
+        self.mean = torch.tensor(basis.mean, **as_tensor).flatten()
+        self.identity_modes = torch.tensor(basis.identity, **as_tensor).flatten(1)
+        self.expression_modes = torch.tensor(basis.expression, **as_tensor).flatten(1)
 
     def best_focal(self) -> float:
         """The candidate with the smallest reprojection error on every `focal_stride`-th frame."""
@@ -236,10 +236,8 @@ class _Fit:
 
     def _project(self, parameters: dict, focal: float):
         """Landmarks (t, 68, 2) px of the current parameters."""
-        import torch
-
-        shape = self.mean + torch.einsum("ti,ipc->tpc", parameters["identity"], self.identity_modes)
-        shape = shape + torch.einsum("te,epc->tpc", parameters["expression"], self.expression_modes)
+        shape = self.mean + parameters["identity"] @ self.identity_modes
+        shape = (shape + parameters["expression"] @ self.expression_modes).unflatten(1, (-1, 3))
         points = shape @ rotation(parameters["angles"]).transpose(1, 2) + parameters["translation"][:, None]
         # The camera looks along -z with y up, so x changes sign with z and y does not.
         flip = points.new_tensor([-1.0, 1.0])

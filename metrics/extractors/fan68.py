@@ -7,7 +7,6 @@ lock. evaluation_eat finds the points on JPEG copies of the frames; here they ar
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -63,8 +62,7 @@ class Fan68(Extractor):
 
     def _points(self, frame: np.ndarray) -> np.ndarray:
         """float32 (68, 2) of the most certain face in uint8 (H, W, 3) RGB."""
-        with warnings.catch_warnings():
-            # A frame without a face is an answer here, not a warning.
-            warnings.filterwarnings("ignore", message="No faces were detected")
-            found = self._fan.get_landmarks_from_image(frame)
-        return np.asarray(found[0], np.float32) if found else np.full((68, 2), np.nan, np.float32)
+        faces = self._fan.face_detector.detect_from_image(frame)
+        if not len(faces):
+            return np.full((68, 2), np.nan, np.float32)
+        return np.asarray(self._fan.get_landmarks_from_image(frame, detected_faces=faces[:1])[0], np.float32)

@@ -18,15 +18,15 @@ from pathlib import Path
 import numpy as np
 
 from bench.media.au import read_table, vocabulary
-from bench.media.clip import Clip
+from bench.media.clip import Clip, hash_file
 from bench.media.errors import MediaError, MissingPrerequisite
 from metrics.extractor import Extractor, Features
 from metrics.extractors.external import FrameFolder, run_program
 
 PROGRAM = "FeatureExtraction"
 SECONDS_TO_START = 120.0
-SECONDS_PER_FRAME = 3.0
-"""Time limit of the program: it takes some 0.1 s per frame, far more on a loaded machine."""
+SECONDS_PER_FRAME = 10.0
+"""Time limit of the program, far above what it needs: it is there for a program that hangs."""
 
 
 class OpenFace(Extractor):
@@ -41,12 +41,16 @@ class OpenFace(Extractor):
     name = "openface"
     version = 1
 
+    @classmethod
+    def beside(cls, clip: Clip) -> str:
+        return " ".join(hash_file(path) for path in sidecar_paths(clip) if path.is_file())
+
     def begin(self, clip: Clip, features: Mapping[str, Features]) -> None:
         self._clip = clip
         self._frames: FrameFolder | None = None
         self._table = sidecar(clip)
         if self._table is None:
-            self._program = find_program(clip)
+            self._program = find_program()
             self._frames = FrameFolder()
 
     def update(self, frames: np.ndarray) -> None:
@@ -90,7 +94,7 @@ def sidecar_paths(clip: Clip) -> tuple[Path, Path]:
     return clip.path.with_name(f"{clip.path.name}.openface.csv"), clip.path.with_suffix(".csv")
 
 
-def find_program(clip: Clip) -> str:
+def find_program() -> str:
     """OpenFace's FeatureExtraction on this machine.
 
     Raises:
@@ -101,11 +105,9 @@ def find_program(clip: Clip) -> str:
         raise MissingPrerequisite(f"OPENFACE_BIN is {named}, which is no program that can be run; set it to {PROGRAM}")
     if program := shutil.which(named or PROGRAM):
         return program
-    first, second = sidecar_paths(clip)
     raise MissingPrerequisite(
-        f"no OpenFace Action Units for {clip.path}. Either put OpenFace's CSV at {first} or {second} (made by: "
-        f"{PROGRAM} -f VIDEO -aus), or install OpenFace 2 (https://github.com/TadasBaltrusaitis/OpenFace) and set "
-        f"OPENFACE_BIN to its {PROGRAM}"
+        "needs OpenFace 2 or its CSV: install it (https://github.com/TadasBaltrusaitis/OpenFace) and set OPENFACE_BIN to "
+        f"its {PROGRAM}, or put the CSV of `{PROGRAM} -f VIDEO -aus` beside each video as NAME.mp4.openface.csv or NAME.csv"
     )
 
 

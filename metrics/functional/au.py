@@ -389,7 +389,9 @@ def _presence_metric(score: ScoreName, role: str, suffix: str) -> Metric:
     if by_frame:
         note = "mean over frames of |A & B| / |A | B| (what AUHead's accuracy is)"
     else:
-        note = f"per AU over the frames of all clips, then the mean over the {len(vocabulary(name))} AUs (those defined)"
+        note = (
+            f"per AU over the frames of all clips, then the mean over the {len(vocabulary(name))} AUs (those defined)"
+        )
     return Metric(
         name=f"au_{score}",
         variant=f"@{role}{suffix}",

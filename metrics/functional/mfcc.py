@@ -60,7 +60,7 @@ def mfcc(signal: np.ndarray) -> np.ndarray:
 
 @cache
 def mel_filters() -> np.ndarray:
-    """float64 (26, 257): weight of every FFT bin in every filter; corners equidistant in mel = 2595 log10(1 + f / 700)."""
+    """float64 (26, 257): weight of every FFT bin per filter; corners equidistant in mel = 2595 log10(1 + f / 700)."""
     top = 2595 * np.log10(1 + SAMPLE_RATE / 2 / 700)
     hertz = 700 * (10 ** (np.linspace(0, top, FILTERS + 2) / 2595) - 1)
     corners = np.floor((FFT + 1) * hertz / SAMPLE_RATE)

@@ -125,7 +125,7 @@ VARIANTS: dict[str, tuple[str, str, str, str]] = {
         "syncnet_crop",
         "zero padded",
         "joonson/syncnet_python (Chung and Zisserman, 2016); LSE as Wav2Lip (Prajwal et al., 2020)",
-        "S3FD face track and crop in memory, without lossy copies; shorter tracks and smaller faces than there are let in",
+        "S3FD face track and crop in memory, without lossy copies; shorter tracks and smaller faces are let in",
     ),
     "@nocrop": (
         "syncnet_nocrop",

@@ -212,6 +212,7 @@ def test_every_kind_of_bad_file_fails_alone(bench_run, clips):
     outcome = bench_run("still_image", clips, out="mixed")
     reasons = {failure["case"]: failure["reason"] for failure in outcome.summary["failures"]}
     assert set(reasons) == {"zero", "text", "cut", "speech"}
+    assert str(clips) not in (outcome.folder / "summary.json").read_text()
     assert "file is empty" in reasons["zero"]
     assert "not a readable video" in reasons["text"]
     assert "may be truncated" in reasons["cut"]
@@ -229,7 +230,7 @@ def test_a_method_that_needs_speech_fails_silent_clips(bench_run, clips):
     write(clips / "silent.mp4", numbered_frames(12, 64, 80))
     outcome = bench_run("shifted_audio", clips, settings={"frames": "2"})
     assert outcome.summary["failures"] == [
-        {"case": "silent", "reason": f"{clips / 'silent.mp4'}: has no audio stream, and shifted_audio needs speech"}
+        {"case": "silent", "reason": "silent.mp4: has no audio stream, and shifted_audio needs speech"}
     ]
 
 

@@ -267,7 +267,7 @@ def test_single_run_line_in_full():
     """Analytic: one metric, every column; the detectable difference only on request."""
     run = single_run(result("ours", psnr=block(21.859, 0.375, n=98, n_failed=2)), "mead_eat100")
     assert plain(run) == (
-        "mead_eat100\n\nours\n\n"
+        "mead_eat100\n\n"
         "metric        value   95 % interval  unit   n  failed\n"
         "------------  -----  --------------  ----  --  ------\n"
         "psnr@frame ↑  21.86  [21.48, 22.23]    dB  98       2\n\n"

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from bench.media.au import FEAFA_UNITS, VOCABULARIES, AUTrack, read, vocabulary_of, write
 from bench.media.errors import MediaError
 
-# Header facts: OpenFace wiki "Output Format" and the header of py-feat's OpenFace_Test.csv (35 AU columns), typed in here.
-OPENFACE_HEADER = (
-    "AU01_r AU02_r AU04_r AU05_r AU06_r AU07_r AU09_r AU10_r AU12_r AU14_r AU15_r AU17_r AU20_r AU23_r AU25_r AU26_r "
-    "AU45_r AU01_c AU02_c AU04_c AU05_c AU06_c AU07_c AU09_c AU10_c AU12_c AU14_c AU15_c AU17_c AU20_c AU23_c AU25_c "
-    "AU26_c AU28_c AU45_c"
-).split()
+# Oracle: header of a file OpenFace wrote (py-feat's OpenFace_Test.csv) and the OpenFace wiki, page "Output Format".
+OPENFACE_HEADER = [
+    *("AU01_r", "AU02_r", "AU04_r", "AU05_r", "AU06_r", "AU07_r", "AU09_r", "AU10_r", "AU12_r", "AU14_r", "AU15_r"),
+    *("AU17_r", "AU20_r", "AU23_r", "AU25_r", "AU26_r", "AU45_r"),
+    *("AU01_c", "AU02_c", "AU04_c", "AU05_c", "AU06_c", "AU07_c", "AU09_c", "AU10_c", "AU12_c", "AU14_c", "AU15_c"),
+    *("AU17_c", "AU20_c", "AU23_c", "AU25_c", "AU26_c", "AU28_c", "AU45_c"),
+]
 
 
 def track(vocabulary: str, frames: int = 7, rate: float = 25.0, seed: int = 0) -> AUTrack:
@@ -94,7 +95,9 @@ def test_part_takes_columns_by_name():
 
 @settings(max_examples=40, deadline=None)
 @given(
-    frames=st.integers(1, 40), rate=st.sampled_from([5.0, 24.0, 25.0, 29.97, 30.0, 60.0]), new=st.sampled_from([5.0, 25.0, 30.0])
+    frames=st.integers(1, 40),
+    rate=st.sampled_from([5.0, 24.0, 25.0, 29.97, 30.0, 60.0]),
+    new=st.sampled_from([5.0, 25.0, 30.0]),
 )
 def test_resample_against_numpy(frames, rate, new):
     """Oracle: numpy.interp on the sample times, and the duration kept to half a row."""
@@ -180,7 +183,7 @@ def test_libreface_file_drops_frames_and_names_seconds_milliseconds(tmp_path):
 
 def test_largest_vocabulary_wins():
     """Oracle: the definition; a file with all 35 is openface35, one with the presences alone is openface18."""
-    assert vocabulary_of(OPENFACE_HEADER + ["frame"]) == "openface35"
+    assert vocabulary_of([*OPENFACE_HEADER, "frame"]) == "openface35"
     assert vocabulary_of(OPENFACE_HEADER[17:]) == "openface18"
     assert vocabulary_of(["x", "y"]) is None
 

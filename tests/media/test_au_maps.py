@@ -75,7 +75,7 @@ def test_full_range_is_reached(au_map):
     "au_map", [m for m in MAPS.values() if m.source != "arkit52"], ids=lambda m: f"{m.source}-{m.target}"
 )
 def test_columns_that_map_share_a_facs_number(au_map):
-    """Oracle: FACS. Between vocabularies with FACS numbers a rule's target shares one with each source; AU25 is guessed."""
+    """Oracle: FACS. Between vocabularies with FACS numbers a target shares one with each source, but for AU25."""
     source, target = VOCABULARIES[au_map.source], VOCABULARIES[au_map.target]
     for rule in au_map.rules:
         numbers = set(target.facs[target.index(rule.target)])
@@ -114,7 +114,7 @@ def test_there_and_back_keeps_symmetric_units(names):
 
 
 def test_convert_finds_the_way():
-    """Oracle: the maps themselves; parts go through the vocabulary that holds them; no way is an error that lists all."""
+    """Oracle: the maps themselves; a part goes through what holds it; no way is an error that lists all."""
     track = AUTrack(np.full((3, 24), 0.5, np.float32), 25.0, "feafa24")
     assert convert(track, "openface18").vocabulary == "openface18"
     np.testing.assert_array_equal(convert(track, "feafa24").values, track.values)
@@ -122,6 +122,41 @@ def test_convert_finds_the_way():
     np.testing.assert_array_equal(convert(convert(track, "openface35"), "libreface12")["au_12"], [1, 1, 1])
     with pytest.raises(ValueError, match="arkit52 -> feafa24"):
         convert(track, "arkit52")
+
+
+@pytest.mark.parametrize(
+    ("shape", "unit"),
+    [
+        ("eyeBlinkLeft", "eye_close_left"),
+        ("eyeWideRight", "lid_raise_right"),
+        ("browDownLeft", "brow_lower_left"),
+        ("browOuterUpRight", "brow_raise_right"),
+        ("jawOpen", "jaw_drop"),
+        ("jawLeft", "jaw_left"),
+        ("mouthSmileRight", "lip_corner_right"),
+        ("mouthStretchLeft", "lip_stretch_left"),
+        ("mouthRollUpper", "upper_lip_suck"),
+        ("mouthRollLower", "lower_lip_suck"),
+        ("jawForward", "jaw_thrust"),
+        ("mouthShrugLower", "chin_raise"),
+        ("mouthPucker", "lip_pucker"),
+        ("cheekPuff", "cheek_puff"),
+    ],
+)
+def test_one_blendshape_moves_one_unit(shape, unit):
+    """Oracle: by hand, ARKit's and FEAFA's descriptions; both name the sides of the person."""
+    assert named("feafa24", ARKIT_TO_FEAFA(one("arkit52", **{shape: 1.0}))) == {unit: 1.0}
+
+
+def test_two_blendshapes_make_one_unit_of_lips_and_nose():
+    """Oracle: by hand; FEAFA's raised upper lip, lowered lower lip and wrinkled nose have no sides."""
+    for shape, unit in (
+        ("mouthUpperUp", "upper_lip_raise"),
+        ("mouthLowerDown", "lower_lip_depress"),
+        ("noseSneer", "nose_wrinkle"),
+    ):
+        both = ARKIT_TO_FEAFA.combine(one("arkit52", **{f"{shape}Left": 0.4, f"{shape}Right": 0.8}))
+        assert named("feafa24", both) == {unit: 0.6}
 
 
 # -- the dead zone --------------------------------------------------------------------------------------------------

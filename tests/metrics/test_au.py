@@ -76,7 +76,8 @@ def test_per_clip_against_sklearn():
     prediction, target = presences(3)
     clips = np.repeat([5, 2, 9], [50, 120, 30])
     each = [
-        sk.f1_score(target[clips == c], prediction[clips == c], average="macro", zero_division=np.nan) for c in (5, 2, 9)
+        sk.f1_score(target[clips == c], prediction[clips == c], average="macro", zero_division=np.nan)
+        for c in (5, 2, 9)
     ]
     ours = au.f1(prediction, target, "per_clip", clips=clips)
     np.testing.assert_allclose(ours.parts, each, atol=1e-12)
@@ -118,7 +119,7 @@ def test_the_averages_differ():
 @settings(max_examples=60, deadline=None)
 @given(BOOLS, st.randoms(use_true_random=False))
 def test_presence_properties(target, random):
-    """Property: perfect agreement is 1, the order of frames does not matter, micro is macro for one AU, F1 is symmetric."""
+    """Property: perfect agreement is 1, order of frames does not matter, micro is macro for one AU, F1 is symmetric."""
     rng = np.random.default_rng(random.randint(0, 2**31))
     prediction = rng.random(target.shape) < 0.5
     if not target.any():
@@ -135,7 +136,9 @@ def test_presence_properties(target, random):
     column = int(np.flatnonzero(target.any(0))[0])
     one = np.s_[:, column : column + 1]
     assert au.f1(prediction[one], target[one]).value == au.f1(prediction[one], target[one], "micro").value
-    assert au.precision(prediction, target, zero_division=0).value == au.recall(target, prediction, zero_division=0).value
+    assert (
+        au.precision(prediction, target, zero_division=0).value == au.recall(target, prediction, zero_division=0).value
+    )
 
 
 def test_thresholds():
@@ -200,7 +203,7 @@ def test_pcc_edge_cases():
 
 
 def test_icc_against_anova_by_hand():
-    """Oracle: the two-way ANOVA table of Shrout and Fleiss, with loops; and their rater data (raters 1 and 2 of table 2)."""
+    """Oracle: the two-way ANOVA of Shrout and Fleiss, with loops, on random data and on two of their raters."""
     rng = np.random.default_rng(2)
     a, b = rng.random((30, 4)), rng.random((30, 4))
     b[:, 0] = a[:, 0] + 0.5
@@ -231,8 +234,12 @@ def anova_icc31(table: np.ndarray) -> float:
 def test_every_key_is_there_and_the_default_is_first():
     """Oracle: the list of keys this family owes."""
     names = ("au_f1", "au_precision", "au_recall", "au_accuracy", "au_mae", "au_pcc")
-    variants = [f"@{role}{vocabulary}" for vocabulary in ("", ".libreface12", ".feafa24") for role in ("target", "driving")]
-    assert sorted(metric.key for metric in au.METRICS) == sorted(name + variant for name in names for variant in variants)
+    variants = [
+        f"@{role}{vocabulary}" for vocabulary in ("", ".libreface12", ".feafa24") for role in ("target", "driving")
+    ]
+    assert sorted(metric.key for metric in au.METRICS) == sorted(
+        name + variant for name in names for variant in variants
+    )
     for name in names:
         assert next(metric.variant for metric in au.METRICS if metric.name == name) == "@target"
         assert by_key(f"{name}@driving").needs == ("prediction:openface", "driving:openface")

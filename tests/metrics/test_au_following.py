@@ -86,7 +86,7 @@ def test_class_is_the_mean_over_clips():
 
 
 def test_real_clips(assets, grid_clips):
-    """Oracle: real speech through the real landmarker. The clip itself follows itself and leaks nothing; the first frame
+    """Oracle: real speech through the real landmarker. The clip follows itself and leaks nothing; its first frame
     repeated follows nothing and leaks all; another speaker's clip follows far less."""
     landmarks = Landmarks({"face_landmarker": assets / "models" / "face_landmarker_v2_with_blendshapes.task"})
 

@@ -158,7 +158,7 @@ def test_odd_padding_goes_to_the_end():
 
 
 def test_logits_are_averaged_over_time(state):
-    """Oracle: the layers run one by one, pooled and classified by hand with tensor means over sliding pairs of steps."""
+    """Oracle: the layers run one by one, then pooled over pairs of steps and classified by hand."""
     network = InceptionI3d().eval()
     network.load_state_dict(state)
     x = torch.rand(1, 3, 17, 224, 224, generator=torch.Generator().manual_seed(3)) * 2 - 1
@@ -188,7 +188,7 @@ def test_squash_against_opencv():
 
 
 def test_windows_are_consecutive_whatever_the_chunks(weights):
-    """Oracle: the network on each 16-frame slice, read in chunks of 7; the rest of the clip is not used."""
+    """Oracle: the network on each 16-frame slice, read in chunks of 7; what is left is not used."""
     extractor = I3D(weights)
     frames = video(5, 35)
     ours = extract(extractor, frames, chunk=7)["logits16"]

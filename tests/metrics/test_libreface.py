@@ -15,7 +15,7 @@ from metrics.extractors import libreface_env
 from metrics.extractors.libreface import LibreFace
 
 # The functions of libreface 0.2.0 that the program calls, with their arguments, what they return and how they fail.
-ALIGN = '''
+ALIGN = """
 import cv2
 def get_aligned_image(image_path, temp_dir="./tmp", verbose=False):
     blue = cv2.imread(image_path)[0, 0, 0]
@@ -26,8 +26,8 @@ def get_aligned_image(image_path, temp_dir="./tmp", verbose=False):
     if blue == 2:
         raise AttributeError("module 'PIL.Image' has no attribute 'ANTIALIAS'")
     return image_path, {"pitch": 0.0}, {}
-'''
-RECOGNISE = '''
+"""
+RECOGNISE = """
 import os
 import cv2
 import pandas as pd
@@ -40,7 +40,7 @@ def get_au_intensities_and_detect_aus_video(aligned_frames_path, device="cpu", b
     detected = pd.DataFrame([[int(r >= n) for n in DETECTED] for r in red], columns=[f"au_{n}" for n in DETECTED])
     intense = pd.DataFrame([[r / 51 for n in INTENSE] for r in red], columns=[f"au_{n}_intensity" for n in INTENSE])
     return detected, intense
-'''
+"""
 
 
 @pytest.fixture
@@ -106,8 +106,8 @@ def test_no_face_at_all(environment):
 
 
 def test_other_failures_are_not_taken_for_missing_faces(environment):
-    """Oracle: the trap: Pillow 10 makes LibreFace fail with an AttributeError, which it counts as a frame without face."""
-    with pytest.raises(MissingPrerequisite, match="(?s)run LibreFace.*ANTIALIAS"):
+    """Oracle: the trap: with Pillow 10 LibreFace fails with an AttributeError and counts a frame without a face."""
+    with pytest.raises(MissingPrerequisite, match=r"(?s)run LibreFace.*ANTIALIAS"):
         extract(clip([10, 20], [255, 2]))
 
 
@@ -155,7 +155,7 @@ def fake_python(tmp_path: Path, monkeypatch, failing: str = "never") -> Path:
 
 
 def test_create_makes_installs_and_fetches_once(tmp_path, monkeypatch):
-    """Oracle: the recorded commands: a venv, the pins, LibreFace without its own, the weights; a second call runs none."""
+    """Oracle: the recorded commands: a venv, the pins, LibreFace alone, the weights; a second call runs none."""
     log = fake_python(tmp_path, monkeypatch)
     prefix = tmp_path / "envs" / "libreface"
     libreface_env.create(prefix)
@@ -173,7 +173,7 @@ def test_a_failed_step_says_which_and_is_begun_anew(tmp_path, monkeypatch):
     """Oracle: the declared error with the program's last lines; what was half made is not taken for ready."""
     prefix = tmp_path / "libreface"
     log = fake_python(tmp_path, monkeypatch, failing='"-m pip install"*')
-    with pytest.raises(MissingPrerequisite, match="(?s)install LibreFace's dependencies.*no matching distribution"):
+    with pytest.raises(MissingPrerequisite, match=r"(?s)install LibreFace's dependencies.*no matching distribution"):
         libreface_env.create(prefix)
     assert not libreface_env.is_ready(prefix)
     (prefix / "left over").touch()

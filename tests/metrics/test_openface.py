@@ -25,7 +25,8 @@ images = sorted(Path(arguments["-fdir"]).glob("*.png"))
 lines = ["{header}"]
 for number, image in enumerate(images):
     red = cv2.imread(str(image))[..., 2].mean() / 51
-    lines.append(", ".join([str(number + 1), "0", "0.000", "0.95", str(int(number != 1)), f"{{red:.2f}}"] + ["0.00"] * 34))
+    cells = [str(number + 1), "0", "0.000", "0.95", str(int(number != 1)), f"{{red:.2f}}"]
+    lines.append(", ".join(cells + ["0.00"] * 34))
 (Path(arguments["-out_dir"]) / (arguments["-of"] + ".csv")).write_text("\\n".join(lines[:{rows}]))
 print("done", *sys.argv[1:])
 '''
@@ -132,7 +133,7 @@ def test_a_sidecar_without_presences_or_cut_off_is_refused(clip):
         extract(clip)
     openface_csv(path, au_values(75), np.arange(75) / 25)
     path.write_text(path.read_text()[:-40])
-    with pytest.raises(MissingPrerequisite, match="row 76 .* cut off"):
+    with pytest.raises(MissingPrerequisite, match=r"row 76 .* cut off"):
         extract(clip)
 
 
@@ -176,7 +177,7 @@ def test_a_failing_program_keeps_its_log(tmp_path, monkeypatch):
     """Oracle: the declared error holds the status and the last lines the program printed."""
     mishap = "print('Could not find the HOG pyramid'); sys.exit(3)"
     monkeypatch.setenv("OPENFACE_BIN", str(install(tmp_path / "fe", mishap)))
-    with pytest.raises(MissingPrerequisite, match="(?s)status 3.*Could not find the HOG pyramid"):
+    with pytest.raises(MissingPrerequisite, match=r"(?s)status 3.*Could not find the HOG pyramid"):
         extract(red_clip([0, 1]))
 
 
@@ -186,7 +187,7 @@ def test_a_hanging_program_is_stopped(tmp_path, monkeypatch):
     monkeypatch.setenv("OPENFACE_BIN", str(install(tmp_path / "fe", mishap)))
     monkeypatch.setattr("metrics.extractors.openface.SECONDS_TO_START", 1.0)
     monkeypatch.setattr("metrics.extractors.openface.SECONDS_PER_FRAME", 0.0)
-    with pytest.raises(MissingPrerequisite, match="(?s)did not end within 1 s.*loading"):
+    with pytest.raises(MissingPrerequisite, match=r"(?s)did not end within 1 s.*loading"):
         extract(red_clip([0, 1]))
 
 
@@ -201,7 +202,7 @@ def test_neither_says_exactly_what_to_do(clip, monkeypatch):
     """Oracle: the declared message: both file names, the program, the variable; a wrong variable is named."""
     with pytest.raises(MissingPrerequisite) as error:
         extract(clip)
-    for part in (f"{clip.path}.openface.csv", f"{clip.path.with_suffix('.csv')}", "FeatureExtraction", "OPENFACE_BIN"):
+    for part in ("NAME.mp4.openface.csv", "NAME.csv", "FeatureExtraction -f VIDEO -aus", "OPENFACE_BIN"):
         assert part in str(error.value)
     monkeypatch.setenv("OPENFACE_BIN", os.devnull)
     with pytest.raises(MissingPrerequisite, match="no program that can be run"):

@@ -30,7 +30,9 @@ def case(seed: int, frames: int = 40) -> tuple[np.ndarray, np.ndarray]:
 def test_a_mixture_gives_its_weight(seed, weight):
     """Oracle: the construction g = (1 - w) d + w r, whose weight must come back: 0 no leak, 1 a copy, and beyond."""
     driving, reference = case(seed)
-    assert reference_leak((1 - weight) * driving + weight * reference, driving, reference) == pytest.approx(weight, abs=1e-12)
+    assert reference_leak((1 - weight) * driving + weight * reference, driving, reference) == pytest.approx(
+        weight, abs=1e-12
+    )
 
 
 def test_none_and_all():
@@ -55,7 +57,7 @@ def test_against_least_squares():
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 1000), st.integers(0, 1000))
 def test_entries_where_nothing_differs_do_not_count(seed, noise_seed):
-    """Metamorphic: what the generator does where reference and driving agree changes nothing; frames may be shuffled."""
+    """Metamorphic: what is generated where reference and driving agree changes nothing; frames may be shuffled."""
     driving, reference = case(seed)
     rng = np.random.default_rng(noise_seed)
     generated = rng.random(driving.shape)
@@ -99,8 +101,8 @@ def test_case_uses_the_reference_images_own_face():
 
 
 def test_still_image_is_a_copy_of_the_reference():
-    """Oracle: the control itself. Its frames are the reference, so whatever estimates AUs per frame reads the reference's
-    in every frame, and the leak is 1 (through the real landmarker: test_au_following.test_real_clips)."""
+    """Oracle: the control itself. Its frames are the reference, so whatever estimates AUs per frame reads the
+    reference's in every frame, and the leak is 1 (through the real landmarker: test_au_following.test_real_clips)."""
     image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
     request = Request("c", image, None, 20, 25.0, 8, 8, 0)
     frames = np.concatenate([np.asarray(chunk) for chunk in StillImage(StillImage.Config()).generate(request)])

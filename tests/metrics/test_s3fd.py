@@ -170,7 +170,7 @@ def test_iou():
     [(75, (288, 360), (37, 72)), (250, (1080, 1920), (50, 100)), (30, (512, 512), (15, 100)), (6, (64, 64), (6, 16))],
 )
 def test_limits_fall_with_the_clip_and_never_exceed_the_reference(num_frames, size, limits):
-    """Analytic: half of the frames, a quarter of the shorter side, at most 50 and 100, at least what smoothing needs."""
+    """Analytic: half of the frames, a quarter of the short side; at most 50 and 100, at least what smoothing needs."""
     found = Limits.for_clip(num_frames, *size)
     assert (found.detections, found.face_size) == limits
     reference = Limits.of_reference()

@@ -144,7 +144,6 @@ def test_torchmetrics_classes_are_means_over_clips():
             for i, (video, audio) in enumerate(clips):
                 (one if i < 2 else other).update(torch.from_numpy(video), torch.from_numpy(audio))
             expected = [formula(curve(*sync.paired_windows(*clip))) for clip in clips]
-            assert float(one.compute()) == pytest.approx(np.mean(expected[:2]))
             one.merge_state(other)
             assert float(one.compute()) == pytest.approx(np.mean(expected))
 
@@ -169,8 +168,8 @@ def random_syncnet(clip, tmp_path_factory) -> Path:
     for layer in network.modules():
         if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
             layer.momentum = None
-    faces = torch.from_numpy(np.stack([cv2.resize(frame, (224, 224)) for frame in clip.frames[::3]])).float()
-    windows = faces.permute(3, 0, 1, 2).unfold(1, 5, 2).permute(1, 0, 4, 2, 3)
+    faces = torch.from_numpy(np.stack([cv2.resize(frame, (224, 224)) for frame in clip.frames])).float()
+    windows = faces.flip(-1).permute(3, 0, 1, 2).unfold(1, 5, 6).permute(1, 0, 4, 2, 3)
     with torch.no_grad():
         network.forward_lip(windows)
         network.forward_aud(10 * torch.randn(64, 1, 13, 20))
@@ -333,7 +332,7 @@ def track_features(start: int, stop: int) -> dict:
 
 
 def test_crop_chain_equals_the_reference(clip, random_syncnet, tmp_path):
-    """Oracle: SyncNetInstance.evaluate on the crops and the speech of frames 5 to 27, which ffmpeg -ss -to would cut."""
+    """Oracle: SyncNetInstance.evaluate on the crops and the speech of frames 5 to 27, as ffmpeg -ss -to cuts it."""
     track = track_features(5, 28)
     extractor = syncnet.SyncnetCrop({"syncnet_v2": random_syncnet})
     features = extract(extractor, clip, chunk=10, features={"s3fd_track": track})
