@@ -12,7 +12,9 @@ def _refuse_shadowed() -> None:
         found = importlib.util.find_spec(name)
         origin = found and found.origin
         if origin is None or Path(origin).resolve().parents[1] != root:
-            sys.exit(f"another package named {name!r} shadows this suite's: {origin or 'not found'}, expected in {root}")
+            sys.exit(
+                f"another package named {name!r} shadows this suite's: {origin or 'not found'}, expected in {root}"
+            )
 
 
 def main() -> None:

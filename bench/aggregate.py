@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,17 +32,10 @@ from bench.statistics import (
     shared_cases,
     statistic_interval,
 )
-from metrics.functional.efid import efid
-from metrics.functional.fid import fid
-from metrics.functional.frechet import frechet_leave_out
-from metrics.functional.fvd import fvd
 from metrics.metric import Metric
 
 DIGITS = 10
 """Significant digits in summary.json: more than any score carries, fewer than differ between machines."""
-
-FRECHET = frozenset({fid, fvd, efid})
-"""Distance functions that are the plain Fréchet distance, whose jackknife costs little more than one evaluation."""
 
 Record = Mapping[str, Any]
 """One case: {"case", "identity", "status": "ok" | "failed", "reason", "metrics": {key: {"value"?, "statistics"?,
@@ -236,12 +229,8 @@ class SetEvaluation:
 
     @cached_property
     def _left_out(self) -> list[float]:
-        distance, settings = self.metric.distance, {}
-        if isinstance(distance, partial):
-            distance, settings = distance.func, distance.keywords
-        if distance in FRECHET:
-            _, values = frechet_leave_out(*self._sides, *self._owners, **settings)
-            return values.tolist()
+        if self.metric.leave_out is not None:
+            return self.metric.leave_out(*self._sides, *self._owners)[1].tolist()
         kept = [[own != group for own in self._owners] for group in range(self.count)]
         return [
             float(self.metric.distance(*(side[k] for side, k in zip(self._sides, keep, strict=True)))) for keep in kept

@@ -31,7 +31,9 @@ class FileHashes:
                 )
                 connection.commit()
         except (OSError, sqlite3.OperationalError) as error:
-            raise UserError(f"cache folder {folder} cannot be written ({error}); set AU_BENCH_CACHE to one that can") from error
+            raise UserError(
+                f"cache folder {folder} cannot be written ({error}); set AU_BENCH_CACHE to one that can"
+            ) from error
 
     def sha256(self, path: Path) -> str:
         """Hex digest of the file's bytes.

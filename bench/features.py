@@ -22,7 +22,7 @@ from bench import registry
 from bench.media.clip import Clip
 from bench.media.errors import BenchError, MissingPrerequisite, Undefined, UserError
 from bench.weights import Weights
-from metrics.extractor import Extractor, Features, PairExtractor
+from metrics.extractor import Extractor, Features
 
 BUFFER_BYTES = 256 << 20
 """A clip whose frames fit is kept decoded while its extractors run; a longer one is decoded again for a second pass."""
@@ -44,12 +44,7 @@ class FeatureCache:
         self._root = weights.cache / "features"
 
     def path(self, name: str, key: str) -> Path:
-        extractor = registry.extractor(name)
-        digests = "".join(self._weights.hashes.sha256(path) for path in self._weights.require(extractor.weights).values())
-        for dependency in extractor.after:
-            digests += str(self.path(dependency, "").parent.parent.name)
-        identity = hashlib.sha256(digests.encode()).hexdigest()[:8]
-        return self._root / f"{name}-v{extractor.version}-{identity}" / key[:2] / f"{key}.safetensors"
+        return self._root / extractor_identity(name, self._weights) / key[:2] / f"{key}.safetensors"
 
     def load(self, name: str, key: str) -> Features | Undefined | None:
         """The features, or why there are none; None where nothing is cached."""
@@ -77,9 +72,23 @@ class FeatureCache:
             temporary.write_bytes(content)
             os.replace(temporary, path)
         except OSError as error:
-            raise UserError(f"feature cache {self._root}: {error.strerror}; free the disk or set AU_BENCH_CACHE") from error
+            raise UserError(
+                f"feature cache {self._root}: {error.strerror}; free the disk or set AU_BENCH_CACHE"
+            ) from error
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def extractor_identity(name: str, weights: Weights) -> str:
+    """Name, version and a digest of the weights of an extractor and of all it builds on."""
+    extractor = registry.extractor(name)
+    parts = [weights.hashes.sha256(path) for path in weights.require(extractor.weights).values()]
+    parts += [extractor_identity(dependency, weights) for dependency in extractor.after]
+    return f"{name}-v{extractor.version}-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:8]}"
+
+
+_EXTRAS = {"dlib": "eat", "face_alignment": "eat"}
+"""Packages outside the extra `all`."""
 
 
 def unavailable(name: str, weights: Weights) -> str | None:
@@ -90,7 +99,7 @@ def unavailable(name: str, weights: Weights) -> str | None:
             return message
     for package in extractor.packages:
         if importlib.util.find_spec(package) is None:
-            return f"needs the Python package {package}: pip install 'au-talking-head-bench[all]' or pip install {package}"
+            return f"needs the Python package {package}: pip install -e '.[{_EXTRAS.get(package, 'all')}]'"
     return weights.missing(extractor.weights) or extractor.missing()
 
 
@@ -186,7 +195,9 @@ class FeatureExtraction:
         path = sources[0].clip.path
         if live:
             for chunks in zip(*(source.chunks() for source in sources), strict=True):
-                outcomes = self._threads.map(lambda name, c=chunks: self._guard(name, path, lambda e: e.update(*c)), live)
+                outcomes = self._threads.map(
+                    lambda name, c=chunks: self._guard(name, path, lambda e: e.update(*c)), live
+                )
                 for name, outcome in zip(list(live), list(outcomes), strict=True):
                     if isinstance(outcome, BenchError):
                         results[name] = outcome
@@ -337,5 +348,3 @@ def resolve_device(device: str) -> str:
 def metric_label(emotion: str | None) -> Features:
     """The emotion label as a feature: {"emotion": uint8 (n,) utf-8 bytes}, empty where the case has none."""
     return {"emotion": np.frombuffer((emotion or "").encode(), np.uint8)}
-
-

@@ -72,7 +72,9 @@ def find_runs(protocol: str, folders: Sequence[Path] | None) -> list[StoredRun]:
     root = DEFAULT_OUT / protocol
     given = list(folders) if folders else sorted(path.parent for path in root.glob("*/summary.json"))
     if not given:
-        raise UserError(f"no finished run below {root}; make one with python -m bench run --protocol {protocol} --method ...")
+        raise UserError(
+            f"no finished run below {root}; make one with python -m bench run --protocol {protocol} --method ..."
+        )
     runs = []
     for folder in given:
         if not (folder / "summary.json").exists():
@@ -142,5 +144,3 @@ def _unique_labels(runs: Sequence[StoredRun]) -> list[str]:
     return [
         f"{run.label} {run.summary['fingerprint'][:6]}" if labels.count(run.label) > 1 else run.label for run in runs
     ]
-
-

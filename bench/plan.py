@@ -103,7 +103,17 @@ def make_plan(
     }  # fmt: skip
     count = specification.default_limit if limit is None else limit
     return Plan(
-        method, config, protocol, specification, cases, cases[:count], chosen, seed, videos, _digest(identity), data_digest
+        method,
+        config,
+        protocol,
+        specification,
+        cases,
+        cases[:count],
+        chosen,
+        seed,
+        videos,
+        _digest(identity),
+        data_digest,
     )
 
 
@@ -152,6 +162,8 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def view(path: Path, protocol: Protocol, weights: Weights, num_frames: int | None, size: tuple[int, int] | None) -> Clip:
+def view(
+    path: Path, protocol: Protocol, weights: Weights, num_frames: int | None, size: tuple[int, int] | None
+) -> Clip:
     """A file as the protocol sees it: at its rate, at `size`, cut to `num_frames`."""
     return Clip(path, fps=protocol.fps, size=size, num_frames=num_frames, sha256=weights.hashes.sha256(path))

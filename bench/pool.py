@@ -24,7 +24,9 @@ class _Member:
     task: Task | None = None
 
 
-def work(plan: Plan, folder: Path, weights: Weights, devices: list[str], tasks: Iterable[Task]) -> Iterator[Record | dict]:
+def work(
+    plan: Plan, folder: Path, weights: Weights, devices: list[str], tasks: Iterable[Task]
+) -> Iterator[Record | dict]:
     """Process tasks; yield a record per task in order of completion, then {"facts": ...} per worker.
 
     One device works in this process. Several get a process each; if one dies, its case is recorded as failed and a new
@@ -74,7 +76,9 @@ def _work_side_by_side(plan: Plan, folder: Path, weights: Weights, devices: list
 def _start(plan: Plan, folder: Path, weights: Weights, device: str) -> _Member:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, plan, folder, weights, device), name=f"worker {device}", daemon=True)
+    process = context.Process(
+        target=_serve, args=(theirs, plan, folder, weights, device), name=f"worker {device}", daemon=True
+    )
     process.start()
     theirs.close()
     return _Member(device, process, ours)

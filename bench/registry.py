@@ -127,7 +127,9 @@ def metric(name: str) -> Metric:
         UserError: unknown; the message suggests the nearest names.
     """
     bare, at, variant = name.partition("@")
-    variant = variant.removesuffix(".openface18").removesuffix(".openface17")  # OpenFace is the vocabulary of a bare role.
+    variant = variant.removesuffix(".openface18").removesuffix(
+        ".openface17"
+    )  # OpenFace is the vocabulary of a bare role.
     if bare in METRICS:
         variants = [m for m in importlib.import_module(METRICS[bare]).METRICS if m.name == bare]
         if not at:

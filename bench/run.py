@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.aggregate import Rows, aggregate
+from bench.aggregate import Rows, aggregate, entries
 from bench.estimate import estimate, record_speed
-from bench.features import Unavailable, unavailable
+from bench.features import Unavailable, extractor_identity, unavailable
 from bench.media.errors import BenchError, Undefined, UserError
 from bench.plan import Plan, resolve_metrics
 from bench.pool import work
 from bench.progress import Progress
 from bench.provenance import environment
-from bench.store import Record, RunStore
+from bench.store import Record, RunStore, write_atomically
 from bench.weights import Weights
 from bench.worker import Task, Worker
 from metrics.metric import Metric
 from protocols.protocol import Case
 
 SCHEMA = 1
+AGGREGATE_VERSION = 1
+"""Raised when `bench.aggregate` or `bench.statistics` would give another block for the same features."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,9 @@ def _tasks(
                 continue
             known = None
         entries = known["metrics"] if known else {}
-        keys = tuple(key for key, metric in plan.metrics.items() if _is_due(metric, entries.get(key), weights, available))
+        keys = tuple(
+            key for key, metric in plan.metrics.items() if _is_due(metric, entries.get(key), weights, available)
+        )
         if known is None or keys:
             tasks.append(Task(case, known, keys))
     return tasks
@@ -156,7 +162,9 @@ def _work(plan, store: RunStore, weights: Weights, progress: Progress, devices, 
             if not _says_nothing_new(answer, known[answer["case"]]):
                 store.append(answer)
             frames += answer.get("frames", 0)
-            progress.step(answer["case"] if answer["status"] == "ok" else f"{answer['case']} FAILED: {answer['reason']}")
+            progress.step(
+                answer["case"] if answer["status"] == "ok" else f"{answer['case']} FAILED: {answer['reason']}"
+            )
     finally:
         progress.stop()
     seconds = time.perf_counter() - started
@@ -226,8 +234,27 @@ def summarise(plan: Plan, store: RunStore, weights: Weights, records: dict[str, 
         "schema": SCHEMA, "protocol": plan.protocol_name, "method": plan.method, "label": plan.label,
         "control": _is_control(plan), "fingerprint": plan.fingerprint, "data": plan.data_digest,
         "n": len(ordered), "n_failed": len(failures), "failures": failures,
-        "metrics": aggregate(ordered, plan.metrics, rows_of(plan, store.folder, records, weights)),
+        "metrics": {key: _aggregated(plan, key, ordered, store.folder, weights) for key in plan.metrics},
     }  # fmt: skip
+
+
+def _aggregated(plan: Plan, key: str, ordered: list[Record], folder: Path, weights: Weights) -> dict:
+    """One metric's block. A set metric over thousands of frames takes a minute: it is remembered by what went into it."""
+    metric = plan.metrics[key]
+    rows = rows_of(plan, folder, {record["case"]: record for record in ordered}, weights)
+    if metric.kind != "set" or not entries(ordered, key):
+        return aggregate(ordered, {key: metric}, rows)[key]
+    names = sorted(need.split(":")[1] for need in metric.needs)
+    scored = [(r["case"], r["identity"], r["status"], r.get("video_sha256"), r.get("target_sha256"), r["metrics"].get(key))
+              for r in ordered]  # fmt: skip
+    what = [AGGREGATE_VERSION, key, metric.version, [extractor_identity(name, weights) for name in names], scored]
+    digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+    remembered = weights.cache / "aggregates" / f"{digest}.json"
+    if remembered.exists():
+        return json.loads(remembered.read_text("utf-8"))
+    block = aggregate(ordered, {key: metric}, rows)[key]
+    write_atomically(remembered, json.dumps(block))
+    return block
 
 
 def _is_control(plan: Plan) -> bool:

@@ -124,7 +124,9 @@ class Weights:
         if path := self.path(name):
             return path
         if entry.url is None:
-            raise UserError(f"{name}: cannot be downloaded by a program. {entry.how} Then: bench fetch {name} --from FILE")
+            raise UserError(
+                f"{name}: cannot be downloaded by a program. {entry.how} Then: bench fetch {name} --from FILE"
+            )
         if is_offline():
             raise UserError(f"{name}: not in {self.folder}, and --offline (or HF_HUB_OFFLINE) forbids the download")
         part = self.folder / f"{entry.file}.{os.getpid()}.part"
@@ -188,7 +190,9 @@ def describe(entry: WeightFile) -> str:
 
 def is_offline() -> bool:
     """HF_HUB_OFFLINE or AU_BENCH_OFFLINE is set (`--offline` sets the latter)."""
-    return any(os.environ.get(name, "0").lower() not in ("", "0", "false") for name in ("HF_HUB_OFFLINE", "AU_BENCH_OFFLINE"))
+    return any(
+        os.environ.get(name, "0").lower() not in ("", "0", "false") for name in ("HF_HUB_OFFLINE", "AU_BENCH_OFFLINE")
+    )
 
 
 def _asset_files(size: int | None) -> list[Path]:

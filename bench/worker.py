@@ -122,7 +122,9 @@ class Worker:
         available = (target or view(case.driving, protocol, self.weights, None, None)).num_frames
         wanted = case.num_frames or protocol.frames or available
         if wanted > available:
-            raise CaseFailed(f"{case.target or case.driving}: has {available} frames at {protocol.fps:g} fps, {wanted} asked for")
+            raise CaseFailed(
+                f"{case.target or case.driving}: has {available} frames at {protocol.fps:g} fps, {wanted} asked for"
+            )
         return target, wanted, shape.height, shape.width
 
     def _check_length(self, case: Case, path: Path, wanted: int) -> int:
@@ -248,7 +250,9 @@ def find_video(folder: Path, case: str) -> Path | None:
         matches = sorted(path for path in candidate.parent.glob(f"{_literal_glob(candidate.name)}.*") if path.is_file())
         matches = [path for path in matches if path.stem == candidate.name and path.suffix.lower() in VIDEO_SUFFIXES]
         if len(matches) > 1:
-            raise CaseFailed(f"{len(matches)} files for case {case}: {', '.join(path.name for path in matches)}; keep one")
+            raise CaseFailed(
+                f"{len(matches)} files for case {case}: {', '.join(path.name for path in matches)}; keep one"
+            )
         if matches:
             return matches[0]
         if candidate.is_file():

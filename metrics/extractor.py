@@ -79,7 +79,9 @@ class PairExtractor(Extractor):
     """
 
     @abstractmethod
-    def begin(self, clip: Clip, target: Clip, features: Mapping[str, Features], target_features: Mapping[str, Features]) -> None:  # type: ignore[override]
+    def begin(
+        self, clip: Clip, target: Clip, features: Mapping[str, Features], target_features: Mapping[str, Features]
+    ) -> None:  # type: ignore[override]
         """Start a pair of clips of equal height, width and num_frames."""
 
     @abstractmethod

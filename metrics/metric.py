@@ -40,6 +40,9 @@ class Metric:
     """For `pooled`: sum of statistics -> score. Raises Undefined if it has no value."""
     distance: Callable[[np.ndarray, np.ndarray], float] | None = None
     """For `set`: (prediction rows, target rows) -> score. Raises Undefined if it has no value."""
+    leave_out: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None
+    """For `set`, optional: (prediction rows, target rows, group of every prediction row, group of every target row) ->
+    (labels (g,), distance without each group (g,)), cheaper than `distance` once per group."""
     per_case: Callable[[np.ndarray], float] | None = None
     """For `pooled`, optional: one case's statistics -> the value shown for that case alone."""
     unit: str

@@ -14,7 +14,9 @@ from typing import ClassVar
 from bench.media.errors import UserError
 from protocols.protocol import Case, Protocol
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".ts", ".flv", ".wmv"})
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".ts", ".flv", ".wmv"}
+)
 
 FOLDER_METRICS = (
     "psnr", "ssim", "lpips", "fid", "kid", "fvd", "efid", "efid@mp52", "lse_c", "lse_d", "av_offset", "m_lmd", "f_lmd",
@@ -28,7 +30,9 @@ class Folder(Protocol):
     """A directory of clips; see the module's docstring."""
 
     name: ClassVar[str] = "folder"
-    title: ClassVar[str] = "every video under --data: first frame as reference, its own speech and AUs, itself as target"
+    title: ClassVar[str] = (
+        "every video under --data: first frame as reference, its own speech and AUs, itself as target"
+    )
 
     metrics: tuple[str, ...] = FOLDER_METRICS
 

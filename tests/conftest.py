@@ -11,7 +11,9 @@ def assets() -> Path:
     """The folder with real clips and models. Absent: skipped on a laptop, an error in CI."""
     folder = Path(os.environ.get("AU_BENCH_ASSETS", Path(__file__).parents[2] / "shared" / "assets"))
     if not (folder / "clips" / "grid").is_dir():
-        message = f"test assets not found at {folder}; set AU_BENCH_ASSETS to the folder that holds clips/, models/, metrics/"
+        message = (
+            f"test assets not found at {folder}; set AU_BENCH_ASSETS to the folder that holds clips/, models/, metrics/"
+        )
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)

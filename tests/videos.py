@@ -9,7 +9,9 @@ import numpy as np
 
 def numbered_frames(count: int, height: int = 48, width: int = 64) -> np.ndarray:
     """uint8 (count, height, width, 3): frame i is flat gray of level 4 i, so that a lossy codec keeps its number readable."""
-    return np.broadcast_to((4 * np.arange(count, dtype=np.uint8))[:, None, None, None], (count, height, width, 3)).copy()
+    return np.broadcast_to(
+        (4 * np.arange(count, dtype=np.uint8))[:, None, None, None], (count, height, width, 3)
+    ).copy()
 
 
 def frame_numbers(frames: np.ndarray) -> list[int]:

@@ -27,7 +27,9 @@ Out = Annotated[Path | None, typer.Option(help="Run folder; by default results/r
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N cases of the protocol.")]
 MetricNames = Annotated[str | None, typer.Option("--metrics", help="Comma-separated, for example psnr,ssim@skimage7.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, or the number of a GPU.")]
-Devices = Annotated[str | None, typer.Option(help="Several devices fed from one queue, for example 0,1,2,3 or cpu,cpu.")]
+Devices = Annotated[
+    str | None, typer.Option(help="Several devices fed from one queue, for example 0,1,2,3 or cpu,cpu.")
+]
 Shard = Annotated[str | None, typer.Option(help="i/n: this machine's part of n; all shards share one --out.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.")]
 Retry = Annotated[bool, typer.Option("--retry-failed", help="Make failed cases again.")]
@@ -91,7 +93,9 @@ def metric(
     name: Annotated[str, typer.Argument(help="psnr, ssim@skimage7, ...; `bench list metrics`.")],
     pred: Annotated[Path, typer.Option(help="The generated video.")],
     target: Annotated[Path, typer.Option(help="The video it is compared with.")],
-    reference: Annotated[Path | None, typer.Option(help="Reference image; by default the target's first frame.")] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="Reference image; by default the target's first frame.")
+    ] = None,
     emotion: Annotated[str | None, typer.Option(help="Emotion label, for acc_emo.")] = None,
     resize: Annotated[bool, typer.Option("--resize", help="Resize the prediction to the target's size.")] = False,
     fps: Annotated[float, typer.Option(help="Rate at which both are compared.")] = 25.0,
@@ -117,7 +121,9 @@ def list_(
 
 @app.command()
 def fetch(
-    names: Annotated[list[str] | None, typer.Argument(help="Files of the lock, metrics, or libreface; none: all.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Files of the lock, metrics, or libreface; none: all.")
+    ] = None,
     show_list: Annotated[bool, typer.Option("--list", help="Show every file, its pin and whether it is here.")] = False,
     source: Annotated[Path | None, typer.Option("--from", help="Take this file instead of downloading.")] = None,
     offline: Offline = False,
@@ -138,7 +144,9 @@ def fetch(
 @app.command()
 def tables(
     protocol: Annotated[str, typer.Argument(help="Protocol whose runs are compared.")] = "folder",
-    runs: Annotated[list[Path] | None, typer.Option(help="Run folders; by default all below results/runs/PROTOCOL.")] = None,
+    runs: Annotated[
+        list[Path] | None, typer.Option(help="Run folders; by default all below results/runs/PROTOCOL.")
+    ] = None,
     baseline: Annotated[str | None, typer.Option(help="Row against which paired differences are shown.")] = None,
     metrics: MetricNames = None,
     form: Annotated[Literal["md", "text", "csv", "json"], typer.Option("--format")] = "md",

@@ -55,7 +55,9 @@ def _cache() -> dict:
         free = shutil.disk_usage(folder).free
         return _finding(os.access(folder, os.W_OK), f"cache {folder}, {free / 1e9:.0f} GB free", "set AU_BENCH_CACHE")
     except OSError as error:
-        return _finding(False, f"cache {folder}: {error.strerror}", "set AU_BENCH_CACHE to a folder that can be written")
+        return _finding(
+            False, f"cache {folder}: {error.strerror}", "set AU_BENCH_CACHE to a folder that can be written"
+        )
 
 
 def _metrics(weights: Weights) -> list[dict]:

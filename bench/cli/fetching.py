@@ -44,7 +44,9 @@ def _resolve(names: list[str], weights: Weights) -> list[str]:
             wanted[name] = None
             continue
         if name.partition("@")[0] not in registry.METRICS:
-            raise UserError(f"nothing named {name!r} to fetch: give a file of `bench fetch --list`, a metric, or {LIBREFACE}")
+            raise UserError(
+                f"nothing named {name!r} to fetch: give a file of `bench fetch --list`, a metric, or {LIBREFACE}"
+            )
         from bench.features import extractor_closure
 
         extractors = {need.split(":")[1] for need in registry.metric(name).needs if not need.startswith("case:")}

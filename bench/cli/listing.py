@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from bench import registry
 from bench.cli.app import print_json
 
@@ -32,7 +31,13 @@ def _methods() -> list[dict]:
             for key, field in method.Config.model_fields.items()
         }
         rows.append(
-            {"name": name, "what": method.title, "needs": sorted(method.needs), "control": method.control, "settings": settings}
+            {
+                "name": name,
+                "what": method.title,
+                "needs": sorted(method.needs),
+                "control": method.control,
+                "settings": settings,
+            }
         )
     return rows + _plugin_rows("methods")
 
@@ -90,5 +95,3 @@ def _weights() -> list[dict]:
 
 def _plugin_rows(group: str) -> list[dict]:
     return [{"name": name, "what": f"from {source}"} for name, source in sorted(registry.plugins(group).items())]
-
-

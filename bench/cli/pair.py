@@ -60,7 +60,9 @@ def _clips(pred: Path, target: Path, reference: Path | None, resize: bool, fps: 
         )
     count = min(made.num_frames, wanted.num_frames)
     if abs(made.num_frames - wanted.num_frames) > 5:
-        raise UserError(f"{pred} has {made.num_frames} frames at {fps:g} fps and {target} has {wanted.num_frames}; cut one")
+        raise UserError(
+            f"{pred} has {made.num_frames} frames at {fps:g} fps and {target} has {wanted.num_frames}; cut one"
+        )
     return {
         "prediction": Clip(pred, fps=fps, size=size, num_frames=count),
         "target": Clip(target, fps=fps, size=size, num_frames=count),

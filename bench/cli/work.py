@@ -50,7 +50,9 @@ def run_plan(
         shard=parse_shard(shard), retry_failed=retry_failed,
     )  # fmt: skip
     if outcome.summary is None:
-        progress.say(f"{outcome.waiting} of {len(plan.cases)} cases are still to come from other shards into {outcome.folder}")
+        progress.say(
+            f"{outcome.waiting} of {len(plan.cases)} cases are still to come from other shards into {outcome.folder}"
+        )
     elif as_json:
         print_json(outcome.summary)
     else:

@@ -167,7 +167,9 @@ class ArrayClip(Clip):
 
     def __init__(self, frames: np.ndarray, audio: np.ndarray | None = None, fps: float = 25.0, name: str = "<array>"):
         if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not len(frames):
-            raise MediaError(f"{name}: frames must be uint8 (T, H, W, 3) with T >= 1, got {frames.dtype} {frames.shape}")
+            raise MediaError(
+                f"{name}: frames must be uint8 (T, H, W, 3) with T >= 1, got {frames.dtype} {frames.shape}"
+            )
         super().__init__(name, fps=fps)
         self._frames = frames
         self._audio = audio

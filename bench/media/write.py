@@ -51,7 +51,9 @@ def write_video(
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error}); free the disk or choose --out") from error
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror or error}); free the disk or choose --out"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
     return count

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from bench.media.errors import Undefined
-from metrics.functional.frechet import frechet_distance
+from metrics.functional.frechet import frechet_distance, frechet_leave_out
 from metrics.metric import Metric
 
 Needs = Mapping[str, Mapping[str, np.ndarray]]
@@ -69,6 +69,7 @@ def _efid(variant: str, extractor: str, case, paper: str, note: str) -> Metric:
         needs=(f"prediction:{extractor}", f"target:{extractor}"),
         case=case,
         distance=efid,
+        leave_out=frechet_leave_out,
         unit="",
         higher_is_better=False,
         paper=paper,

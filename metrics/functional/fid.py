@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from metrics.functional.frechet import frechet_distance, paired_rows
+from metrics.functional.frechet import frechet_distance, frechet_leave_out, paired_rows
 from metrics.metric import Metric
 
 
@@ -32,6 +32,7 @@ def _fid(variant: str, extractor: str, paper: str, note: str) -> Metric:
         needs=(f"prediction:{extractor}", f"target:{extractor}"),
         case=partial(paired_rows, extractor=extractor, feature="pool"),
         distance=fid,
+        leave_out=frechet_leave_out,
         unit="",
         higher_is_better=False,
         paper=paper,

@@ -137,8 +137,8 @@ def frechet_subsets(
 ) -> np.ndarray:
     """Fréchet distance of many subsets of the rows, for jackknife and subsampling intervals.
 
-    With few rows the cross-Gram matrix is computed once and each subset only indexes and centres it, so its cost does
-    not depend on D. With many rows the moments are computed once and the excluded rows are taken out of them.
+    With few rows the cross-Gram matrix is computed once and each subset only indexes and centres it, so the cost of its
+    root does not depend on D. With many rows the moments are computed once and the excluded rows are taken out of them.
 
     Args:
         prediction: (n, D). target: (m, D).

@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 
-from metrics.functional.frechet import frechet_distance, paired_rows
+from metrics.functional.frechet import frechet_distance, frechet_leave_out, paired_rows
 from metrics.metric import Metric
 
 
@@ -41,6 +41,7 @@ METRICS: tuple[Metric, ...] = (
         needs=_I3D,
         case=partial(paired_rows, extractor="i3d", feature="logits16"),
         distance=fvd,
+        leave_out=frechet_leave_out,
         paper="Unterthiner et al., arXiv 1812.01717",
         note="all non-overlapping 16-frame windows, frames squashed to 224x224 bilinear, ddof 1",
         **_COMMON,
@@ -50,6 +51,7 @@ METRICS: tuple[Metric, ...] = (
         needs=_I3D,
         case=first_window,
         distance=partial(fvd, ddof=0),
+        leave_out=partial(frechet_leave_out, ddof=0),
         paper="Skorokhodov et al., arXiv 2112.14683 (universome/stylegan-v fvd2048_16f)",
         note="first 16 frames of each clip (the reference starts real videos at a random frame and keeps 2048), ddof 0",
         **_COMMON,
@@ -59,6 +61,7 @@ METRICS: tuple[Metric, ...] = (
         needs=_I3D,
         case=first_window,
         distance=fvd,
+        leave_out=frechet_leave_out,
         paper="Unterthiner et al., arXiv 1812.01717",
         note="first 16 frames of each clip, one sample per video, ddof 1",
         **_COMMON,
@@ -68,6 +71,7 @@ METRICS: tuple[Metric, ...] = (
         needs=("prediction:i3d_full", "target:i3d_full"),
         case=partial(paired_rows, extractor="i3d_full", feature="full"),
         distance=fvd,
+        leave_out=frechet_leave_out,
         paper="Wangt-CN/DisCo FVD-3DInception (named by the authors of Hallo2 and StableAvatar)",
         note="the whole video is one sample, frames squashed to 224x224 by PIL bicubic, ddof 1",
         **_COMMON,

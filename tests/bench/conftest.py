@@ -62,12 +62,16 @@ def bench_run(tmp_path, weights):
     """Plan and run in one call: bench_run("still_image", clips, out="x", metrics=[...], devices=[...], ...)."""
 
     def call(method, data, *, out="run", metrics=("psnr", "ssim"), devices=("cpu",), shard=None, retry=False, **plan):
-        made = make_plan(
-            method=method, protocol="folder", data=data, weights=weights, metrics=list(metrics), **plan
-        )
+        made = make_plan(method=method, protocol="folder", data=data, weights=weights, metrics=list(metrics), **plan)
         quiet = Quiet()
         outcome = run(
-            made, tmp_path / out, weights=weights, progress=quiet, devices=list(devices), shard=shard, retry_failed=retry
+            made,
+            tmp_path / out,
+            weights=weights,
+            progress=quiet,
+            devices=list(devices),
+            shard=shard,
+            retry_failed=retry,
         )
         outcome.__dict__["said"] = quiet.said
         return outcome

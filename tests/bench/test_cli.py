@@ -37,7 +37,9 @@ def test_help_answers_at_once(call):
     assert min(times) < 0.5
 
 
-@pytest.mark.parametrize("module", ["bench.cli", "bench.registry", "protocols.folder", "methods.generator", "bench.plan"])
+@pytest.mark.parametrize(
+    "module", ["bench.cli", "bench.registry", "protocols.folder", "methods.generator", "bench.plan"]
+)
 def test_nothing_heavy_at_module_level(module):
     """Oracle: sys.modules of a fresh interpreter after the import."""
     heavy = {"torch", "torchmetrics", "cv2", "av", "mediapipe", "scipy", "pandas", "onnxruntime", "matplotlib"}
@@ -77,10 +79,24 @@ def test_tables_of_several_runs(call, clips, tmp_path):
     folders = []
     for method in ("ground_truth", "reencoded", "still_image"):
         folders += ["--runs", tmp_path / method]
-        call("run", "--method", method, "--protocol", "folder", "--data", clips, "--out", tmp_path / method, "--metrics", "psnr,ssim")
+        call(
+            "run",
+            "--method",
+            method,
+            "--protocol",
+            "folder",
+            "--data",
+            clips,
+            "--out",
+            tmp_path / method,
+            "--metrics",
+            "psnr,ssim",
+        )
     done = call("tables", "folder", *folders, "--baseline", "reencoded")
     assert done.returncode == 0, done.stderr
-    assert all(name in done.stdout for name in ("ground_truth", "reencoded", "still_image", "still_image minus reencoded"))
+    assert all(
+        name in done.stdout for name in ("ground_truth", "reencoded", "still_image", "still_image minus reencoded")
+    )
     assert json.loads(call("tables", "folder", *folders, "--format", "json").stdout)
 
 
@@ -131,7 +147,9 @@ def test_empty_folder_and_unwritable_output(call, clips, tmp_path):
     empty = call("run", "--method", "still_image", "--protocol", "folder", "--data", tmp_path / "empty")
     assert (empty.returncode, "holds no video file" in empty.stderr) == (2, True)
     (tmp_path / "file").touch()
-    blocked = call("run", "--method", "still_image", "--protocol", "folder", "--data", clips, "--out", tmp_path / "file/run")
+    blocked = call(
+        "run", "--method", "still_image", "--protocol", "folder", "--data", clips, "--out", tmp_path / "file/run"
+    )
     assert blocked.returncode == 2
     assert "cannot be written (Not a directory); choose another folder" in blocked.stderr
     cache = call("list", "weights", AU_BENCH_CACHE=str(tmp_path / "file/cache"))
@@ -141,7 +159,19 @@ def test_empty_folder_and_unwritable_output(call, clips, tmp_path):
 def test_failed_cases_exit_with_1_and_the_table_is_written(call, clips, tmp_path):
     """Oracle: exit code, the failure in the table."""
     (clips / "zero.mp4").touch()
-    done = call("run", "--method", "still_image", "--protocol", "folder", "--data", clips, "--out", tmp_path / "r", "--metrics", "psnr")
+    done = call(
+        "run",
+        "--method",
+        "still_image",
+        "--protocol",
+        "folder",
+        "--data",
+        clips,
+        "--out",
+        tmp_path / "r",
+        "--metrics",
+        "psnr",
+    )
     assert done.returncode == 1
     assert "zero: " in done.stdout
     assert "file is empty" in (tmp_path / "r/table.md").read_text()
@@ -160,7 +190,9 @@ def test_a_broken_plugin_breaks_only_itself(call, clips, tmp_path):
     assert "from brokenpkg" in listed.stdout
     used = call("run", "--method", "broken_method", "--protocol", "folder", "--data", clips, PYTHONPATH=str(site))
     assert used.returncode == 2
-    assert "comes from brokenpkg (brokenpkg:Method), which fails to load: RuntimeError: cannot find libfoo" in used.stderr
+    assert (
+        "comes from brokenpkg (brokenpkg:Method), which fails to load: RuntimeError: cannot find libfoo" in used.stderr
+    )
     fine = call("run", "--method", "still_image", "--protocol", "folder", "--data", clips, "--out", tmp_path / "r",
                 "--metrics", "psnr", PYTHONPATH=str(site))  # fmt: skip
     assert fine.returncode == 0
@@ -177,7 +209,19 @@ def test_scoring_again_from_the_cache_imports_no_torch(call, clips, tmp_path):
         "code = main()\n"
         "print(code, *sorted({'torch', 'torchmetrics', 'av', 'cv2'} & set(sys.modules)), file=sys.stderr)"
     )
-    arguments = ["run", "--method", "reencoded", "--protocol", "folder", "--data", clips, "--out", out, "--metrics", "psnr,ssim"]
+    arguments = [
+        "run",
+        "--method",
+        "reencoded",
+        "--protocol",
+        "folder",
+        "--data",
+        clips,
+        "--out",
+        out,
+        "--metrics",
+        "psnr,ssim",
+    ]
     done = subprocess.run(
         [sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True,
         env=os.environ | {"AU_BENCH_CACHE": str(tmp_path / "cache")},

@@ -158,7 +158,10 @@ def test_killed_ten_times_the_summary_is_the_same(tmp_path, clips):
     moments = random.Random(7)
     for _ in range(10):
         process = subprocess.Popen(
-            [*base, "--out", str(tmp_path / "killed")], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [*base, "--out", str(tmp_path / "killed")],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         time.sleep(moments.uniform(0.3, 0.9) * lasts)
         process.send_signal(signal.SIGKILL)
@@ -242,7 +245,19 @@ def test_failed_cases_are_kept_until_retry_is_asked_for(bench_run, clips):
     (first.folder / "videos/b.mkv").unlink()
     log = first.folder / "cases.jsonl"
     lines = [line for line in log.read_text().splitlines() if '"case": "b"' not in line]
-    lines.append(json.dumps({"case": "b", "identity": "b", "emotion": None, "level": None, "status": "failed", "reason": "x", "metrics": {}}))
+    lines.append(
+        json.dumps(
+            {
+                "case": "b",
+                "identity": "b",
+                "emotion": None,
+                "level": None,
+                "status": "failed",
+                "reason": "x",
+                "metrics": {},
+            }
+        )
+    )
     log.write_text("\n".join(lines) + "\n")
     assert (clips / "b.mp4").read_bytes() == good
     assert bench_run("still_image", clips).summary["n_failed"] == 1

@@ -117,7 +117,9 @@ def test_other_pins(server, make_lock, pin):
 def test_wrong_bytes_are_not_kept(server, make_lock):
     """Oracle: the message and the empty folder."""
     weights = make_lock(entry(f"{server.url}/net.bin", sha256="0" * 64))
-    with pytest.raises(UserError, match=r"net: the file has sha256 .* pinned is net\.bin \(0\.0 MB, sha256 0000.*not kept"):
+    with pytest.raises(
+        UserError, match=r"net: the file has sha256 .* pinned is net\.bin \(0\.0 MB, sha256 0000.*not kept"
+    ):
         weights.fetch("net")
     assert list(weights.folder.iterdir()) == []
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.media.errors import Undefined
-from metrics.functional.kid import METRICS, kid
+from metrics.functional.kid import METRICS, kid, kid_leave_out
 
 
 def rows(seed: int, n: int, d: int, scale: float = 1.0) -> np.ndarray:
@@ -110,3 +110,13 @@ def test_descriptions_and_class():
     module.update(torch.from_numpy(a), torch.from_numpy(b))
     assert module.compute().item() == pytest.approx(kid(a, b), rel=1e-12)
     assert module.unit == "" and module.paper == metric.paper and not module.higher_is_better
+
+
+def test_leave_out_equals_recomputing():
+    """Oracle: `kid` on the rows that are left, group by group; groups of unequal size, blocks smaller than the sets."""
+    rng = np.random.default_rng(0)
+    prediction, target = rng.standard_normal((70, 12)), rng.standard_normal((50, 12)) + 0.3
+    owners = rng.integers(0, 5, 70), rng.integers(0, 5, 50)
+    labels, values = kid_leave_out(prediction, target, *owners)
+    expected = [kid(prediction[owners[0] != g], target[owners[1] != g]) for g in labels]
+    np.testing.assert_allclose(values, expected, rtol=1e-10)
