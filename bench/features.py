@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from bench import registry
+from bench.device import resolve_device
 from bench.media.clip import Clip
 from bench.media.errors import BenchError, MissingPrerequisite, Undefined, UserError
 from bench.weights import Weights
@@ -147,6 +148,9 @@ class FeatureExtraction:
         """Fill done[clip key, name] for names and what they build on, stage by stage, one pass over frames per stage."""
         key = source.clip.key
         stored = {name: _stored_key(name, source.clip) for name in extractor_closure(names)}
+        for name in stored:
+            if (key, name) not in done and (lacking := registry.extractor(name).lacks(source.clip)):
+                done[key, name] = Unavailable(lacking)
         todo = [name for name in stored if not self._recall(name, key, stored[name], done)]
         while todo:
             stage = [name for name in todo if not set(registry.extractor(name).after) & set(todo)]
@@ -328,21 +332,6 @@ def extractor_closure(names: Iterable[str]) -> list[str]:
     for name in sorted(names):
         visit(name)
     return list(ordered)
-
-
-def resolve_device(device: str) -> str:
-    """`auto` -> cuda if there is one, else cpu; a bare number n -> cuda:n. Turns TF32 off: metrics are strict float32."""
-    if device == "auto" and not any(Path(node).exists() for node in ("/dev/nvidiactl", "/dev/dxg")):
-        return "cpu"  # Without a device node torch need not be imported to know.
-    if device == "cpu":
-        return device
-    import torch
-
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return f"cuda:{device}" if device.isdigit() else device
 
 
 def metric_label(emotion: str | None) -> Features:

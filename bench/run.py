@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench import registry
 from bench.aggregate import Rows, aggregate, entries
 from bench.estimate import estimate, record_speed
-from bench.features import Unavailable, extractor_identity, unavailable
+from bench.features import Unavailable, extractor_closure, extractor_identity, unavailable
+from bench.media.clip import Clip
 from bench.media.errors import BenchError, Undefined, UserError
 from bench.plan import Plan, resolve_metrics
 from bench.pool import work
@@ -20,7 +22,7 @@ from bench.progress import Progress
 from bench.provenance import environment
 from bench.store import Record, RunStore, write_atomically
 from bench.weights import Weights
-from bench.worker import Task, Worker
+from bench.worker import Task, Worker, find_video
 from metrics.metric import Metric
 from protocols.protocol import Case
 
@@ -68,7 +70,7 @@ def run(
     store = RunStore(folder, shard)
     manifest = _open_manifest(store, plan)
     plan = _with_earlier_metrics(plan, manifest)
-    tasks = _tasks(plan, store.records(), weights, shard, retry_failed)
+    tasks = _tasks(plan, folder, store.records(), weights, shard, retry_failed)
     if tasks:
         new = [task.case for task in tasks if task.known is None]
         if new:
@@ -112,7 +114,12 @@ def _with_earlier_metrics(plan: Plan, manifest: dict) -> Plan:
 
 
 def _tasks(
-    plan: Plan, records: Mapping[str, Record], weights: Weights, shard: tuple[int, int] | None, retry_failed: bool
+    plan: Plan,
+    folder: Path,
+    records: Mapping[str, Record],
+    weights: Weights,
+    shard: tuple[int, int] | None,
+    retry_failed: bool,
 ) -> list[Task]:
     first, count = (shard[0] - 1, shard[1]) if shard else (0, 1)
     available: dict[str, bool] = {}
@@ -125,7 +132,10 @@ def _tasks(
             known = None
         entries = known["metrics"] if known else {}
         keys = tuple(
-            key for key, metric in plan.metrics.items() if _is_due(metric, entries.get(key), weights, available)
+            key
+            for key, metric in plan.metrics.items()
+            if _is_due(metric, entries.get(key), weights, available)
+            and _can_change(metric, entries.get(key), case, plan, folder)
         )
         if known is None or keys:
             tasks.append(Task(case, known, keys))
@@ -142,6 +152,16 @@ def _is_due(metric: Metric, entry: dict | None, weights: Weights, available: dic
         names = {need.split(":")[1] for need in metric.needs if not need.startswith("case:")}
         available[metric.key] = all(unavailable(name, weights) is None for name in names)
     return available[metric.key]
+
+
+def _can_change(metric: Metric, entry: dict | None, case: Case, plan: Plan, folder: Path) -> bool:
+    """Whether a metric that missed something beside its clips (an OpenFace CSV) would find it now."""
+    if entry is None or "missing" not in entry:
+        return True
+    video = find_video(plan.videos, case.id) if plan.videos else RunStore(folder).video(case.id)
+    paths = {"prediction": video, "target": case.target, "driving": case.driving, "reference": case.reference}
+    asked = ((paths.get(role), name) for role, name in (need.split(":") for need in metric.needs))
+    return all(registry.extractor(name).lacks(Clip(path)) is None for path, name in asked if path)
 
 
 # -- doing it -------------------------------------------------------------------------------------------------------
@@ -188,9 +208,6 @@ def _says_nothing_new(record: Record, known: Record | None) -> bool:
 
 def _weights_used(plan: Plan, weights: Weights) -> dict[str, str]:
     """sha256 of every weight file that the plan's extractors found here."""
-    from bench import registry
-    from bench.features import extractor_closure
-
     names = {need.split(":")[1] for m in plan.metrics.values() for need in m.needs if not need.startswith("case:")}
     files = {file for name in extractor_closure(names) for file in registry.extractor(name).weights}
     return {file: weights.hashes.sha256(path) for file in sorted(files) if (path := weights.path(file))}
@@ -258,6 +275,4 @@ def _aggregated(plan: Plan, key: str, ordered: list[Record], folder: Path, weigh
 
 
 def _is_control(plan: Plan) -> bool:
-    from bench import registry
-
     return plan.videos is None and registry.method(plan.method).control

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from bench import registry
-from bench.features import FeatureExtraction, Unavailable, metric_label, resolve_device
-from bench.media.clip import Clip, samples_for
+from bench.device import resolve_device
+from bench.features import FeatureExtraction, Unavailable, metric_label
+from bench.media.clip import VIDEO_SUFFIXES, Clip, samples_for
 from bench.media.errors import BenchError, MediaError, MissingPrerequisite, Undefined, UserError
 from bench.media.write import write_video, write_viewer_copy
 from bench.plan import Plan, view
@@ -22,7 +23,6 @@ from bench.store import Record, RunStore
 from bench.weights import Weights
 from methods.generator import ControlRequest, GenerationError, Generator, Request
 from metrics.metric import Metric, needed_extractors
-from protocols.folder import VIDEO_SUFFIXES
 from protocols.protocol import Case
 
 

@@ -51,6 +51,12 @@ class Extractor(ABC):
         return None
 
     @classmethod
+    def lacks(cls, clip: Clip) -> str | None:
+        """What this clip lacks for it (a file beside it, where no program makes one) and how to get it; None if nothing.
+        Asked often and of every clip: looks at paths only."""
+        return None
+
+    @classmethod
     def beside(cls, clip: Clip) -> str:
         """Digest of what it reads beside the clip (a sidecar file), which then is part of the cache key; "" if nothing."""
         return ""

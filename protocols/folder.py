@@ -11,12 +11,9 @@ from collections import Counter
 from pathlib import Path
 from typing import ClassVar
 
+from bench.media.clip import VIDEO_SUFFIXES
 from bench.media.errors import UserError
 from protocols.protocol import Case, Protocol
-
-VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".ts", ".flv", ".wmv"}
-)
 
 FOLDER_METRICS = (
     "psnr", "ssim", "lpips", "fid", "kid", "fvd", "efid", "efid@mp52", "lse_c", "lse_d", "av_offset", "m_lmd", "f_lmd",

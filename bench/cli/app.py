@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -181,8 +180,3 @@ def main() -> int:
             error.show()
             return 2
         raise
-
-
-def print_json(document) -> None:
-    """One JSON document to stdout."""
-    print(json.dumps(document, indent=2, ensure_ascii=False))

@@ -9,7 +9,7 @@ import sys
 
 from bench import registry
 from bench.cache import cache_dir
-from bench.cli.app import print_json
+from bench.cli.output import print_json
 from bench.media.errors import BenchError
 from bench.provenance import environment
 from bench.weights import Weights
@@ -41,7 +41,7 @@ def _python() -> dict:
 def _device() -> dict:
     if importlib.util.find_spec("torch") is None:
         return _finding(False, "PyTorch", "pip install -e '.[all]'")
-    from bench.features import resolve_device
+    from bench.device import resolve_device
     from bench.provenance import device_name
 
     device = resolve_device("auto")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench import registry
-from bench.cli.app import print_json
+from bench.cli.output import print_json
 from bench.media.errors import UserError
 from bench.progress import make_progress
 from bench.weights import Weights, describe

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench import registry
-from bench.cli.app import print_json
+from bench.cli.output import print_json
 
 
 def show(what: str, as_json: bool) -> None:

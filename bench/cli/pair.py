@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from bench.cli.app import print_json
+from bench.cli.output import print_json
 from bench.media.clip import Clip
 from bench.media.errors import BenchError, MediaError, Undefined, UserError
 from metrics.metric import Metric

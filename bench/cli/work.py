@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from bench.cli.app import print_json
+from bench.cli.output import print_json
 from bench.media.errors import UserError
 
 

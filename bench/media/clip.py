@@ -20,6 +20,9 @@ import numpy as np
 from bench.media.errors import MediaError
 
 SAMPLE_RATE = 16_000
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".ts", ".flv", ".wmv"}
+)
 CHUNK_BYTES = 64 << 20
 """Upper bound of one chunk of frames; 10 frames of 1080p."""
 CHUNK_FRAMES = 64

