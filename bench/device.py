@@ -1,6 +1,10 @@
-"""Devices: what `auto` means here, and strict float32 on it."""
+"""Devices: what `auto` means here, and strict float32 on them."""
 
+import os
 from pathlib import Path
+
+CORES_PER_WORKER = 4
+"""Processor cores per worker where there is no GPU: the extractors of one clip keep about that many busy."""
 
 
 def resolve_device(device: str) -> str:
@@ -16,3 +20,14 @@ def resolve_device(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return f"cuda:{device}" if device.isdigit() else device
+
+
+def expand_devices(text: str) -> list[str]:
+    """Devices of a run, one worker each: `0,1` as written; `auto` is every visible GPU, or a worker per four cores."""
+    if text != "auto":
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if resolve_device("auto") == "cpu":
+        return ["cpu"] * max(1, (os.cpu_count() or 1) // CORES_PER_WORKER)
+    import torch
+
+    return [f"cuda:{index}" for index in range(torch.cuda.device_count())]

@@ -93,6 +93,9 @@ def run_table(summary: dict) -> str:
     if summary["failures"]:
         lines = "\n".join(f"- {failure['case']}: {failure['reason']}" for failure in summary["failures"])
         text += f"\n\nFailed cases:\n\n{lines}"
+    if summary["notes"]:
+        lines = "\n".join(f"- {note['case']}: {note['note']}" for note in summary["notes"])
+        text += f"\n\nNotes:\n\n{lines}"
     return text
 
 

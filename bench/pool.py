@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -29,10 +30,12 @@ def work(
 ) -> Iterator[Record | dict]:
     """Process tasks; yield a record per task in order of completion, then {"facts": ...} per worker.
 
-    One device works in this process. Several get a process each; if one dies, its case is recorded as failed and a new
+    One device works in this process, and so does scoring from the cache, which is over before processes have started.
+    Several get a process each; if one dies, its case is recorded as failed and a new
     process takes over, so that one bad case cannot end a run.
     """
-    if len(devices) == 1:
+    tasks = list(tasks)
+    if len(devices) == 1 or len(tasks) == 1 or all(task.known for task in tasks):
         worker = Worker(plan, folder, weights, devices[0])
         for task in tasks:
             yield worker.process(task)
@@ -42,8 +45,8 @@ def work(
 
 
 def _work_side_by_side(plan: Plan, folder: Path, weights: Weights, devices: list[str], queue: deque[Task]) -> Iterator:
-    start = lambda device: _start(plan, folder, weights, device)  # noqa: E731
-    members = [start(device) for device in devices[: len(queue)]]
+    threads = max(1, (os.cpu_count() or 1) // len(devices))
+    members = [_start(plan, folder, weights, device, threads) for device in devices[: len(queue)]]
     try:
         for member in members:
             _give(member, queue)
@@ -52,12 +55,12 @@ def _work_side_by_side(plan: Plan, folder: Path, weights: Weights, devices: list
                 member = next(member for member in members if member.pipe is pipe)
                 try:
                     answer = pipe.recv()
-                except EOFError:
+                except (EOFError, ConnectionResetError):
                     member.process.join()
                     yield _lost(member)
                     members.remove(member)
                     if queue:
-                        members.append(start(member.device))
+                        members.append(_start(plan, folder, weights, member.device, threads))
                         _give(members[-1], queue)
                     continue
                 if isinstance(answer, UserError):
@@ -73,11 +76,11 @@ def _work_side_by_side(plan: Plan, folder: Path, weights: Weights, devices: list
             member.process.terminate()
 
 
-def _start(plan: Plan, folder: Path, weights: Weights, device: str) -> _Member:
+def _start(plan: Plan, folder: Path, weights: Weights, device: str, threads: int) -> _Member:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(
-        target=_serve, args=(theirs, plan, folder, weights, device), name=f"worker {device}", daemon=True
+        target=_serve, args=(theirs, plan, folder, weights, device, threads), name=f"worker {device}", daemon=True
     )
     process.start()
     theirs.close()
@@ -101,7 +104,8 @@ def _lost(member: _Member) -> Record:
     }  # fmt: skip
 
 
-def _serve(pipe: Connection, plan: Plan, folder: Path, weights: Weights, device: str) -> None:
+def _serve(pipe: Connection, plan: Plan, folder: Path, weights: Weights, device: str, threads: int) -> None:
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # Read by torch when it is first imported.
     try:
         worker = Worker(plan, folder, weights, device)
         while (task := pipe.recv()) is not None:

@@ -251,6 +251,7 @@ def summarise(plan: Plan, store: RunStore, weights: Weights, records: dict[str, 
         "schema": SCHEMA, "protocol": plan.protocol_name, "method": plan.method, "label": plan.label,
         "control": _is_control(plan), "fingerprint": plan.fingerprint, "data": plan.data_digest,
         "n": len(ordered), "n_failed": len(failures), "failures": failures,
+        "notes": [{"case": r["case"], "note": note} for r in ordered for note in r.get("notes", ())],
         "metrics": {key: _aggregated(plan, key, ordered, store.folder, weights) for key in plan.metrics},
     }  # fmt: skip
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas
 
 Record = dict[str, Any]
-"""One case of one run: {"case", "identity", "emotion", "level", "status": "ok" | "failed", "reason", "frames", "height",
+"""One case of one run: {"case", "identity", "emotion", "level", "status": "ok" | "failed", "reason", "notes", "frames", "height",
 "width", "seconds", "video_sha256", "target_sha256", "metrics": {key: {"version", "value"?, "statistics"?, "rows"?,
 "failed"?, "missing"?}}}."""
 
@@ -100,6 +100,7 @@ def read_records(folder: Path) -> dict[str, Record]:
             known = records.get(record["case"])
             if known and known["status"] == "ok" and record["status"] == "ok":
                 record["metrics"] = known["metrics"] | record["metrics"]
+                record["notes"] = list(dict.fromkeys([*known["notes"], *record["notes"]]))
             records[record["case"]] = record
     return records
 

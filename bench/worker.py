@@ -67,7 +67,7 @@ class Worker:
         try:
             made = self._known_video(task) or self._make_video(case)
             record |= {"status": "ok", "reason": None, **made}
-            record["metrics"] = self._score(case, made, task.keys)
+            record["metrics"], record["notes"] = self._score(case, made, task.keys)
         except (CaseFailed, MediaError, GenerationError) as error:
             record |= {"status": "failed", "reason": self._portable(case, str(error)), "metrics": {}}
         return record
@@ -100,16 +100,17 @@ class Worker:
         target, num_frames, height, width = self._geometry(case)
         path = self._video_path(case)
         seconds = None
+        notes = []
         if self.plan.videos is not None:
             if path is None:
                 raise CaseFailed(f"no video named {case.id} in the folder of finished videos")
-            num_frames = self._check_length(case, path, num_frames)
+            num_frames, notes = self._check(case, path, num_frames, height, width)
         elif not path.exists():
             seconds = self._generate(case, target, num_frames, height, width, path)
         if self.plan.videos is None and not self.store.viewer_copy(case.id).exists():
             write_viewer_copy(Clip(path, fps=self.plan.protocol.fps), self.store.viewer_copy(case.id))
         return {
-            "frames": num_frames, "height": height, "width": width, "seconds": seconds,
+            "notes": notes, "frames": num_frames, "height": height, "width": width, "seconds": seconds,
             "video_sha256": self.weights.hashes.sha256(path),
             "target_sha256": target and target.sha256,
         }  # fmt: skip
@@ -127,15 +128,23 @@ class Worker:
             )
         return target, wanted, shape.height, shape.width
 
-    def _check_length(self, case: Case, path: Path, wanted: int) -> int:
-        """Frames to score of a finished video: what was asked for, or a few less where it is a little short."""
-        available = view(path, self.plan.protocol, self.weights, None, None).num_frames
+    def _check(self, case: Case, path: Path, wanted: int, height: int, width: int) -> tuple[int, list[str]]:
+        """Frames to score of a finished video (what was asked for, or a few less where it is a little short), and how
+        it differs from what was asked for."""
+        clip = view(path, self.plan.protocol, self.weights, None, None)
+        available, notes = clip.num_frames, []
         if wanted - available > self.plan.protocol.missing_frames:
             raise CaseFailed(
                 f"{path}: has {available} frames at {self.plan.protocol.fps:g} fps, case {case.id} asks for {wanted}; "
                 f"at most {self.plan.protocol.missing_frames} may be missing"
             )
-        return min(wanted, available)
+        if available != wanted:
+            notes.append(
+                f"has {available} frames, {wanted} were asked for: the first {min(wanted, available)} are scored"
+            )
+        if (clip.height, clip.width) != (height, width):
+            notes.append(f"is {clip.width}x{clip.height}, scored at {width}x{height}")
+        return min(wanted, available), notes
 
     def _generate(self, case: Case, target: Clip | None, num_frames: int, height: int, width: int, path: Path) -> float:
         """Generate and store one case's video; return the seconds it took."""
@@ -200,13 +209,14 @@ class Worker:
 
     # -- the scores ---------------------------------------------------------------------------------------------------
 
-    def _score(self, case: Case, made: dict, keys: Iterable[str]) -> dict[str, dict]:
+    def _score(self, case: Case, made: dict, keys: Iterable[str]) -> tuple[dict[str, dict], list[str]]:
+        """The metrics' entries of the record, and what a person should know about the clips."""
         metrics = {key: self.plan.metrics[key] for key in keys}
         needs = self.case_features(case, made, list(metrics.values()))
         entries = {key: _evaluate(metric, needs) for key, metric in metrics.items()}
         for entry in entries.values():
             entry.update({name: self._portable(case, entry[name]) for name in ("failed", "missing") if name in entry})
-        return entries
+        return entries, [*made["notes"], *_crowds(needs)]
 
     def case_features(self, case: Case, made: dict, metrics: list[Metric]) -> dict:
         """Everything these metrics need of a case: "role:extractor" -> features, or the reason there are none."""
@@ -230,7 +240,19 @@ class Worker:
         return clips
 
 
-_MADE = ("frames", "height", "width", "seconds", "video_sha256", "target_sha256")
+_MADE = ("notes", "frames", "height", "width", "seconds", "video_sha256", "target_sha256")
+
+
+def _crowds(needs: dict) -> list[str]:
+    """Notes on clips that show more than one face."""
+    notes = []
+    for role in ("prediction", "target"):
+        landmarks = needs.get(f"{role}:landmarks")
+        if isinstance(landmarks, dict) and (crowded := int((landmarks["faces"] > 1).sum())):
+            notes.append(
+                f"{role}: more than one face in {crowded} of {len(landmarks['faces'])} frames, the largest is scored"
+            )
+    return notes
 
 
 def _value_of_one(metric: Metric, statistics: np.ndarray) -> dict:

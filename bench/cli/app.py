@@ -25,7 +25,9 @@ Data = Annotated[Path | None, typer.Option(help="Root of the data set on this ma
 Out = Annotated[Path | None, typer.Option(help="Run folder; by default results/runs/PROTOCOL/METHOD-FINGERPRINT.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N cases of the protocol.")]
 MetricNames = Annotated[str | None, typer.Option("--metrics", help="Comma-separated, for example psnr,ssim@skimage7.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, or the number of a GPU.")]
+Device = Annotated[
+    str, typer.Option(help="auto (every visible GPU, else the processor), cpu, cuda, or the number of a GPU.")
+]
 Devices = Annotated[
     str | None, typer.Option(help="Several devices fed from one queue, for example 0,1,2,3 or cpu,cpu.")
 ]

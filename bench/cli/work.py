@@ -30,6 +30,7 @@ def run_plan(
     videos: Path | None = None,
 ) -> None:
     """Make the plan, run it, print its table or its summary."""
+    from bench.device import expand_devices
     from bench.plan import make_plan
     from bench.progress import make_progress
     from bench.run import run
@@ -46,7 +47,7 @@ def run_plan(
     )  # fmt: skip
     progress = make_progress()
     outcome = run(
-        plan, out or plan.default_out(), weights=weights, progress=progress, devices=devices.split(","),
+        plan, out or plan.default_out(), weights=weights, progress=progress, devices=expand_devices(devices),
         shard=parse_shard(shard), retry_failed=retry_failed,
     )  # fmt: skip
     if outcome.summary is None:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ from bench.media.errors import Undefined
 from bench.media.landmarks import similarity, transform
 from metrics.extractor import Extractor, Features
 from metrics.extractors.at_25_fps import At25Fps
+from metrics.extractors.cores import submit
 from metrics.extractors.face_track import SIDE, crop
 from metrics.functional.mfcc import int16_samples, mfcc
 from metrics.functional.sync import SAMPLES_PER_FRAME, WINDOW, audio_windows
@@ -61,12 +63,12 @@ def load_network(path: Path, device: str = "cpu") -> torch.nn.Module:
 
 
 class LipStream:
-    """Visual features of one clip, face by face; holds at most BLOCK + 4 faces as floats at a time."""
+    """Visual features of one clip, face by face; a core holds at most BLOCK + 4 faces as floats at a time."""
 
     def __init__(self, network: torch.nn.Module):
         self._network = network
         self._faces: list[np.ndarray] = []
-        self._features: list[np.ndarray] = []
+        self._features: list[Future[np.ndarray]] = []
 
     def push(self, face: np.ndarray) -> None:
         """Take the next face, uint8 (224, 224, 3) RGB."""
@@ -79,16 +81,21 @@ class LipStream:
         """float32 (T - 4, 1024) of the T faces taken; (0, 1024) if there were fewer than 5."""
         if len(self._faces) >= WINDOW:
             self._run()
-        return np.concatenate([np.zeros((0, FEATURES), np.float32), *self._features])
+        return np.concatenate([np.zeros((0, FEATURES), np.float32), *(block.result() for block in self._features)])
 
     def _run(self) -> None:
-        import torch
-
         device = next(self._network.parameters()).device
-        with torch.inference_mode():
-            faces = torch.from_numpy(np.stack(self._faces)).to(device).flip(-1).permute(3, 0, 1, 2)[None].float()
-            maps = self._network.netcnnlip(faces)[0, :, :, 0, 0].T
-            self._features.append(self._network.netfclip(maps).cpu().numpy())
+        self._features.append(submit(str(device), _lip_features, self._network, np.stack(self._faces)))
+
+
+def _lip_features(network: torch.nn.Module, faces: np.ndarray) -> np.ndarray:
+    """float32 (T - 4, 1024) of uint8 (T, 224, 224, 3) RGB."""
+    import torch
+
+    device = next(network.parameters()).device
+    bgr = torch.from_numpy(faces).to(device).flip(-1).permute(3, 0, 1, 2)[None].float()
+    maps = network.netcnnlip(bgr)[0, :, :, 0, 0].T
+    return network.netfclip(maps).cpu().numpy()
 
 
 def audio_features(network: torch.nn.Module, samples: np.ndarray) -> np.ndarray:

@@ -332,6 +332,9 @@ def test_finished_videos_are_scored_by_case_id(bench_run, clips, tmp_path):
     scored, generated = (load_cases(folder).set_index("case")["psnr"] for folder in (outcome.folder, made.folder))
     assert scored["a"] == generated["a"]
     assert read_records(outcome.folder)["sub dir é/e"]["frames"] == 10
+    assert outcome.summary["notes"] == [
+        {"case": "sub dir é/e", "note": "has 10 frames, 12 were asked for: the first 10 are scored"}
+    ]
 
 
 def test_unknown_names_suggest_the_nearest(bench_run, clips):
@@ -364,3 +367,36 @@ def test_what_a_user_puts_beside_the_videos_is_found_on_the_next_run(bench_run, 
         path.with_name(path.name + ".openface.csv").write_text(text)
     second = bench_run("ground_truth", clips, metrics=["psnr", "au_mae"])
     assert (second.summary["metrics"]["au_mae"]["value"], second.summary["metrics"]["au_mae"]["n"]) == (0, 5)
+
+
+def test_the_estimate_comes_before_the_work(bench_run, clips):
+    """Oracle: 5 cases of 12 frames; the second run of the method knows its speed."""
+    said = bench_run("still_image", clips).said
+    assert said[0].startswith("still_image: 5 cases, 60 frames, time not known before its first run here, ")
+    again = bench_run("still_image", clips, out="again").said
+    assert "60 frames, about 0 s" in again[0] or "60 frames, about 1 s" in again[0]
+
+
+def test_no_face_and_two_faces(bench_run, tmp_path, grid_clips):
+    """Oracle: a clip without a face fails the face metrics alone, with the reason; of two faces the larger is scored,
+    and the summary says so."""
+    import cv2
+
+    data = tmp_path / "faces"
+    moving_clip(data / "nobody.mp4", seed=3, size=(96, 96))
+    frames = Clip(grid_clips[0]).frames[:6]
+    small = np.stack([cv2.resize(frame, (240, 192), interpolation=cv2.INTER_AREA) for frame in frames])
+    pair = np.zeros((6, 288, 600, 3), np.uint8)
+    pair[:, :, :360], pair[:, 48:240, 360:] = frames, small
+    write(data / "pair.mkv", pair, codec="ffv1", pixels="bgr0")
+    outcome = bench_run("ground_truth", data, metrics=["psnr", "m_lmd"])
+    assert outcome.summary["n_failed"] == 0
+    assert outcome.summary["metrics"]["psnr"]["n"] == 2
+    cell = outcome.summary["metrics"]["m_lmd"]
+    assert (cell["value"], cell["n"], cell["n_failed"]) == (0, 1, 1)
+    entry = read_records(outcome.folder)["nobody"]["metrics"]["m_lmd"]
+    assert "no face in 12 of 12 frames" in entry["failed"]
+    assert outcome.summary["notes"] == [
+        {"case": "pair", "note": f"{role}: more than one face in 6 of 6 frames, the largest is scored"}
+        for role in ("prediction", "target")
+    ]

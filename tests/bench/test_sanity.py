@@ -257,3 +257,19 @@ def test_emotion_of_the_target_is_the_label(scores):
     """Oracle: labels read off the targets by the same classifier: ground_truth is right in every case."""
     assert value(scores, "ground_truth", "acc_emo") == 100
     assert value(scores, "still_image", "acc_emo") <= 100
+
+
+def test_all_seven_speakers_with_real_landmarks(tmp_path, grid_clips, monkeypatch):
+    """Oracle: the known damage, on every frame of the seven real clips: LMD and AU-MAE rank the controls, M-LMD of the
+    target against itself is exactly 0, and no frame is without a face."""
+    monkeypatch.setenv("AU_BENCH_CACHE", str(tmp_path / "cache"))
+    names = ["m_lmd", "f_lmd", "au_mae@target.feafa24"]
+    found = {}
+    for control in ("ground_truth", "reencoded", "still_image"):
+        weights = Weights()
+        plan = make_plan(method=control, protocol="folder", data=grid_clips[0].parent, weights=weights, metrics=names)
+        summary = run(plan, tmp_path / control, weights=weights, progress=Quiet(), devices=["cpu"]).summary
+        assert all((cell["n"], cell["n_failed"]) == (7, 0) for cell in summary["metrics"].values())
+        found[control] = {name: summary["metrics"][name]["value"] for name in names}
+    for name in names:
+        assert 0 == found["ground_truth"][name] < found["reencoded"][name] < found["still_image"][name]
