@@ -24,6 +24,7 @@ from bench.media.clip import Clip
 from bench.media.errors import BenchError, MissingPrerequisite, Undefined, UserError
 from bench.weights import Weights
 from metrics.extractor import Extractor, Features
+from metrics.metric import Metric
 
 BUFFER_BYTES = 256 << 20
 """A clip whose frames fit is kept decoded while its extractors run; a longer one is decoded again for a second pass."""
@@ -102,6 +103,14 @@ def unavailable(name: str, weights: Weights) -> str | None:
         if importlib.util.find_spec(package) is None:
             return f"needs the Python package {package}: pip install -e '.[{_EXTRAS.get(package, 'all')}]'"
     return weights.missing(extractor.weights) or extractor.missing()
+
+
+def metric_lacks(metric: Metric, weights: Weights) -> str | None:
+    """What a metric lacks on this machine for a video that has nothing beside it; None if it is ready."""
+    for name in {need.split(":")[1]: None for need in metric.needs if not need.startswith("case:")}:
+        if message := unavailable(name, weights) or registry.extractor(name).lacks(Clip("a video")):
+            return message
+    return None
 
 
 class FeatureExtraction:

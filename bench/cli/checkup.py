@@ -61,18 +61,10 @@ def _cache() -> dict:
 
 
 def _metrics(weights: Weights) -> list[dict]:
-    from bench.features import unavailable
+    from bench.features import metric_lacks
 
-    lacking: dict[str, str | None] = {}
-    findings = []
-    for metric in registry.all_metrics():
-        names = [need.split(":")[1] for need in metric.needs if not need.startswith("case:")]
-        for name in names:
-            if name not in lacking:
-                lacking[name] = unavailable(name, weights)
-        problem = next((lacking[name] for name in names if lacking[name]), None)
-        findings.append(_finding(problem is None, f"metric {metric.key}", problem))
-    return findings
+    lacking = {metric.key: metric_lacks(metric, weights) for metric in registry.all_metrics()}
+    return [_finding(problem is None, f"metric {key}", problem) for key, problem in lacking.items()]
 
 
 def _plugins() -> list[dict]:

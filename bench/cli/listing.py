@@ -51,17 +51,12 @@ def _protocols() -> list[dict]:
 
 
 def _metrics() -> list[dict]:
-    from bench.features import unavailable
+    from bench.features import metric_lacks
     from bench.weights import Weights
 
     weights = Weights()
-    lacking: dict[str, str | None] = {}
     rows = []
     for metric in registry.all_metrics():
-        names = [need.split(":")[1] for need in metric.needs if not need.startswith("case:")]
-        for name in names:
-            if name not in lacking:
-                lacking[name] = unavailable(name, weights)
         direction = {True: "higher is better", False: "lower is better", None: "best at 0"}[metric.higher_is_better]
         rows.append(
             {
@@ -69,7 +64,7 @@ def _metrics() -> list[dict]:
                 "what": f"{direction}; {metric.unit + '; ' if metric.unit else ''}{metric.note or metric.paper}",
                 "unit": metric.unit, "higher_is_better": metric.higher_is_better, "kind": metric.kind,
                 "version": metric.version, "paper": metric.paper, "note": metric.note,
-                "missing": next((lacking[name] for name in names if lacking[name]), None),
+                "missing": metric_lacks(metric, weights),
             }
         )  # fmt: skip
     return rows + _plugin_rows("metrics")

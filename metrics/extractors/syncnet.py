@@ -240,6 +240,6 @@ def eat_matrices(xy: np.ndarray) -> np.ndarray:
 
 
 def require_audio(clip: Clip) -> None:
-    """Raise Undefined if the clip is silent by construction."""
+    """Raise Undefined if the clip has no audio stream."""
     if not clip.has_audio:
         raise Undefined("no audio")

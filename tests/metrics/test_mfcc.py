@@ -70,8 +70,8 @@ def test_energy_of_silence_and_of_a_constant():
 @settings(deadline=None, max_examples=10)
 @given(st.integers(1, 8))
 def test_scale_moves_the_first_coefficient_only(power):
-    """Metamorphic: 2^p times quieter speech lowers coefficient 0 by 2 p ln 2 and leaves the others (13.1 of the field:
-    float speech in [-1, 1] is 2 ln 32768 = 20.794 too low)."""
+    """Metamorphic: 2^p times quieter speech lowers coefficient 0 by 2 p ln 2 and leaves the others; with p = 15, speech in
+    [-1, 1] instead of int16, that is 20.794."""
     loud = noise(4000) // 256 * 256
     quiet = (loud // 2**power).astype(np.int16)
     difference = mfcc(loud) - mfcc(quiet)
