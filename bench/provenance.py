@@ -38,11 +38,13 @@ def device_name(device: str) -> str:
 
 
 def peak_memory_bytes() -> int:
-    """Largest resident set of this process and of its finished children."""
-    kilobytes = max(
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    )
-    return kilobytes * (1 if sys.platform == "darwin" else 1024)
+    """Largest resident set of this process so far."""
+    status = Path("/proc/self/status")
+    if status.exists():  # ru_maxrss of a new process begins with the size of the one that started it.
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024)
 
 
 def _version(name: str) -> str | None:

@@ -5,15 +5,22 @@ numbers would cost other times than real ones). A random S3FD sees no faces, so 
 decoding and thinning, and then take one fixed box in place of what it found: every clip has one track over all of its
 frames, and is cropped and given to SyncNet in full. S3FD's logits get the spread of a real detector's, because thinning
 takes longer the more boxes pass its thresholds.
+
+    python benchmarks/stand_ins.py WORK MODEL CLIP ...
+
+prepares WORK: targets (copies of the clips), predictions (the same after H.264 at crf 23 as MP4), cache (weights).
 """
 
 from __future__ import annotations
 
 import hashlib
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 BOX = (0.32, 0.24, 0.68, 0.76)
 """Left, top, right, bottom as shares of the frame: 130x150 px of 360x288, about the size of a GRID speaker's face."""
@@ -126,3 +133,20 @@ def _syncnet(frame: np.ndarray) -> dict:
         # Without their common part, features of different moments differ as much as they do from the zero vector.
         network.netfclip[3].bias -= network.eval().forward_lip(windows).mean(0)
     return network.state_dict()
+
+
+def prepare(work: Path, face_landmarker: Path, paths: list[Path]) -> None:
+    """Fill the empty folder `work`; both sides read it."""
+    from bench.media.clip import Clip
+    from bench.media.write import write_viewer_copy
+
+    (work / "targets").mkdir(parents=True)
+    for path in paths:
+        shutil.copyfile(path, work / "targets" / path.name)
+        clip = Clip(path)
+        write_viewer_copy(clip, work / "predictions" / f"{path.stem}.mp4", max_side=max(clip.height, clip.width))
+    write_weights(work / "cache", face_landmarker, Clip(paths[0]).first_frame())
+
+
+if __name__ == "__main__":
+    prepare(Path(sys.argv[1]), Path(sys.argv[2]), [Path(path) for path in sys.argv[3:]])

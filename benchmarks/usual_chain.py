@@ -4,9 +4,9 @@
 
 | scores | tool | how it gets the frames |
 |---|---|---|
-| fid | pytorch_fid.fid_score, its command's own settings (batches of 50, a loader process per core) | dump to PNG, read back |
+| fid | pytorch_fid.fid_score as its command runs it (batches of 50, a loader process per core) | PNG files |
 | psnr, ssim | scikit-image, SSIM with Wang's parameters, so that the numbers agree | cv2, frame by frame |
-| lse_c, lse_d, av_offset | syncnet_python.SyncNetPipeline.inference, unchanged, with the ffmpeg program | MPEG-4, JPEG, XVID, JPEG |
+| lse_c, lse_d, av_offset | syncnet_python.SyncNetPipeline.inference, unchanged | ffmpeg: MPEG-4, JPEG, XVID, JPEG |
 | m_lmd, f_lmd | mediapipe FaceLandmarker without blendshapes | cv2, frame by frame |
 | au_mae | mediapipe FaceLandmarker, the suite's map to FEAFA | cv2, again |
 | efid | mediapipe FaceLandmarker, pytorch_fid's Frechet distance | cv2, again |

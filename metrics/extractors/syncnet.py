@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 FEATURES = 1024
 BLOCK = 24
 """Windows computed at once; the first feature maps of 24 take 110 MB, and so do their temporaries."""
+BLOCKS_AHEAD = 16
+"""Blocks of faces that may wait for a core; each takes 4 MB as bytes."""
 MFCC_WINDOW = 20
 MFCC_STEP = 4
 AUDIO_BATCH = 256
@@ -84,6 +86,8 @@ class LipStream:
         return np.concatenate([np.zeros((0, FEATURES), np.float32), *(block.result() for block in self._features)])
 
     def _run(self) -> None:
+        if len(self._features) >= BLOCKS_AHEAD:
+            self._features[-BLOCKS_AHEAD].result()
         device = next(self._network.parameters()).device
         self._features.append(submit(str(device), _lip_features, self._network, np.stack(self._faces)))
 
