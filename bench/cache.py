@@ -22,6 +22,7 @@ class FileHashes:
     """sha256 of files, remembered by path, size and modification time, so that an unchanged file is read once only."""
 
     def __init__(self, folder: Path):
+        self._seen: dict[tuple[str, int, int], str] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._database = folder / "hashes.sqlite"
@@ -46,16 +47,23 @@ class FileHashes:
         except OSError as error:
             raise MediaError(f"{path}: {error.strerror}") from error
         name = str(path.resolve())
+        seen = (name, stat.st_size, stat.st_mtime_ns)
+        if seen in self._seen:
+            return self._seen[seen]
+        self._seen[seen] = self._remembered(path, *seen)
+        return self._seen[seen]
+
+    def _remembered(self, path: Path, name: str, size: int, mtime_ns: int) -> str:
         with closing(self._connect()) as connection:
             row = connection.execute("SELECT size, mtime_ns, sha256 FROM hashes WHERE path = ?", (name,)).fetchone()
-            if row and row[:2] == (stat.st_size, stat.st_mtime_ns):
+            if row and row[:2] == (size, mtime_ns):
                 return row[2]
             digest = hash_file(path)
-            connection.execute(
-                "INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?)", (name, stat.st_size, stat.st_mtime_ns, digest)
-            )
+            connection.execute("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?)", (name, size, mtime_ns, digest))
             connection.commit()
         return digest
 
     def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self._database, timeout=60)
+        connection = sqlite3.connect(self._database, timeout=60)
+        connection.execute("PRAGMA synchronous = OFF")  # What a crash loses is computed again.
+        return connection

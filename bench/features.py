@@ -44,9 +44,12 @@ class FeatureCache:
     def __init__(self, weights: Weights):
         self._weights = weights
         self._root = weights.cache / "features"
+        self._identities: dict[str, str] = {}
 
     def path(self, name: str, key: str) -> Path:
-        return self._root / extractor_identity(name, self._weights) / key[:2] / f"{key}.safetensors"
+        if name not in self._identities:
+            self._identities[name] = extractor_identity(name, self._weights)
+        return self._root / self._identities[name] / key[:2] / f"{key}.safetensors"
 
     def load(self, name: str, key: str) -> Features | Undefined | None:
         """The features, or why there are none; None where nothing is cached."""
@@ -122,6 +125,7 @@ class FeatureExtraction:
         self._device = device
         self._log = log
         self._extractors: dict[str, Extractor] = {}
+        self._lacking: dict[str, str | None] = {}
         self._threads = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="extract")
         self.decoded_clips = 0
 
@@ -223,7 +227,9 @@ class FeatureExtraction:
         """Whether the result is known: from this call, from the cache, or because it cannot be made here."""
         if (key, name) in done:
             return True
-        if message := unavailable(name, self._weights):
+        if name not in self._lacking:
+            self._lacking[name] = unavailable(name, self._weights)
+        if message := self._lacking[name]:
             done[key, name] = Unavailable(message)
             return True
         cached = self._cache.load(name, stored)

@@ -8,7 +8,8 @@ takes longer the more boxes pass its thresholds.
 
     python benchmarks/stand_ins.py WORK MODEL CLIP ...
 
-prepares WORK: targets (copies of the clips), predictions (the same after H.264 at crf 23 as MP4), cache (weights).
+prepares WORK: targets (copies of the clips), predictions (the same after H.264 at crf 23 as MP4), predictions2 (these
+after the same again, a second method), cache (weights).
 """
 
 from __future__ import annotations
@@ -143,8 +144,11 @@ def prepare(work: Path, face_landmarker: Path, paths: list[Path]) -> None:
     (work / "targets").mkdir(parents=True)
     for path in paths:
         shutil.copyfile(path, work / "targets" / path.name)
-        clip = Clip(path)
-        write_viewer_copy(clip, work / "predictions" / f"{path.stem}.mp4", max_side=max(clip.height, clip.width))
+        source = path
+        for folder in ("predictions", "predictions2"):
+            clip, copy = Clip(source), work / folder / f"{path.stem}.mp4"
+            write_viewer_copy(clip, copy, max_side=max(clip.height, clip.width))
+            source = copy
     write_weights(work / "cache", face_landmarker, Clip(paths[0]).first_frame())
 
 

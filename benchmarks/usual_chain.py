@@ -254,9 +254,9 @@ def main(work: Path, result: Path) -> None:
         "score_seconds": sum(meter.tools.values()),
         "tools": meter.tools,
         "source_frames": meter.frames["source"],
+        "second_seconds": sum(meter.tools.values()),
         "intermediate_frames": meter.frames["intermediate"],
         "scores": scores,
-        "problems": [],
     }
     result.write_text(json.dumps(report), "utf-8")
 

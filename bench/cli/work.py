@@ -33,7 +33,7 @@ def run_plan(
     from bench.device import expand_devices
     from bench.plan import make_plan
     from bench.progress import make_progress
-    from bench.run import run
+    from bench.run import SCHEMA, run
     from bench.weights import Weights
 
     if offline:
@@ -51,6 +51,8 @@ def run_plan(
         shard=parse_shard(shard), retry_failed=retry_failed,
     )  # fmt: skip
     if outcome.summary is None:
+        if as_json:
+            print_json({"schema": SCHEMA, "protocol": protocol, "method": method, "waiting": outcome.waiting})
         progress.say(
             f"{outcome.waiting} of {len(plan.cases)} cases are still to come from other shards into {outcome.folder}"
         )
