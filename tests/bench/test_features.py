@@ -148,7 +148,7 @@ def test_the_cache_is_keyed_by_content(extraction, weights, monkeypatch):
     fresh.features({"target": ["means"]}, {"target": other})
     assert Means.began == 2
     monkeypatch.setattr(Means, "version", 2)
-    fresh.features({"target": ["means"]}, {"target": clip})
+    FeatureExtraction(weights, "cpu").features({"target": ["means"]}, {"target": clip})
     assert Means.began == 3
 
 
