@@ -6,15 +6,15 @@
 |---|---|
 | chain | ten scores of finished videos: `bench score` from an empty cache (our_side.py), and one tool after the other
 |       | (usual_chain.py); each side in a process of its own, in turns, medians over the repeats |
-| frechet | the Frechet distance of 500 rows of 2048 features, and the same by scipy.linalg.sqrtm (a minute; not with --quick) |
+| frechet | the Frechet distance of 500 rows of 2048 features, also by scipy.linalg.sqrtm (a minute; not with --quick) |
 | help | `python -m bench --help`, best of five |
 | rescore | the same run of 50 cases again, and with one more metric, everything being cached |
 
 Predictions are the targets after one H.264 encoding. Weights are random, S3FD's detections are replaced by one box on
 both sides (stand_ins.py says why); mediapipe's model is the real one. The usual chain needs the `ffmpeg` program,
 scikit-image, pytorch-fid and syncnet-python. It keeps nothing, so a second method costs it the same again (measured
-once); this suite has the targets' features by then. Other programs on the machine disturb both sides, but not equally: what a
-run found of them is printed as the load.
+once); this suite has the targets' features by then. Other programs on the machine disturb both sides, not equally: the
+load that each turn began with is printed.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from bench.media.clip import VIDEO_SUFFIXES  # noqa: E402
 from bench.weights import Weights  # noqa: E402
 from benchmarks import small_targets  # noqa: E402
-from protocols.folder import VIDEO_SUFFIXES  # noqa: E402
 
 HERE = Path(__file__).parent
 SIDES = {"usual chain": HERE / "usual_chain.py", "ours": HERE / "our_side.py"}
@@ -104,18 +104,16 @@ def chain(data: Path, count: int | None, repeat: int) -> dict:
 
 
 def _timed(command: list, work: Path) -> dict:
-    """What the side reported, with its wall time, processor time and the memory of its largest process."""
+    """What the side reported, with its processor time and the memory of its largest process."""
     load = os.getloadavg()[0]
-    started = time.perf_counter()
     with open(work / "log", "wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
         _, status, usage = os.wait4(process.pid, 0)  # Its own usage and that of the processes it waited for.
-    wall = time.perf_counter() - started
     if status:
         sys.exit(f"{command[1]} failed:\n{(work / 'log').read_text('utf-8', 'replace')[-3000:]}")
     report = json.loads((work / "result.json").read_text("utf-8"))
-    measured = {"wall_seconds": wall, "cpu_seconds": usage.ru_utime + usage.ru_stime}
-    return measured | report | {"peak_bytes": usage.ru_maxrss * 1024, "load_average_before": load}
+    measured = {"peak_bytes": usage.ru_maxrss * 1024, "load_average_before": load}
+    return {"cpu_seconds": usage.ru_utime + usage.ru_stime} | report | measured
 
 
 ROWS = (

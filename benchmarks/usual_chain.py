@@ -249,12 +249,14 @@ def main(work: Path, result: Path) -> None:
             with meter.tool(name):
                 scores |= run()
     shutil.rmtree(scratch)
+    seconds = sum(meter.tools.values())
     report = {
         "load_seconds": meter.load,
-        "score_seconds": sum(meter.tools.values()),
+        "score_seconds": seconds,
+        "wall_seconds": meter.load + seconds,
         "tools": meter.tools,
         "source_frames": meter.frames["source"],
-        "second_seconds": sum(meter.tools.values()),
+        "second_seconds": seconds,
         "intermediate_frames": meter.frames["intermediate"],
         "scores": scores,
     }
