@@ -93,6 +93,8 @@ def make_plan(
     elif settings:
         raise UserError("--set changes a method's settings; finished videos have none")
     cases = tuple(specification.cases(data))
+    if videos is None:
+        _refuse_unmet_needs(method, registry.method(method), protocol, cases)
     if len({case.id for case in cases}) != len(cases):
         raise UserError(f"protocol {protocol}: two cases have the same id; ids must be unique")
     data_digest = _digest([_case_identity(case, weights) for case in cases])
@@ -137,6 +139,16 @@ def _configure(name: str, generator: type[Generator], settings: dict[str, str]) 
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise UserError(f"method {name}: {problems}") from error
+
+
+def _refuse_unmet_needs(name: str, generator: type[Generator], protocol: str, cases: tuple[Case, ...]) -> None:
+    """Before any work: a method that needs what no case of the protocol has."""
+    has = {"audio", "aus"}  # Every case has a driving file; one without a face or speech fails alone.
+    has |= {"target"} if any(case.target for case in cases) else set()
+    has |= {"emotion"} if any(case.emotion for case in cases) else set()
+    has |= {"other_audio"} if len(cases) > 1 else set()
+    if lacking := sorted(generator.needs - has):
+        raise UserError(f"method {name} needs {' and '.join(lacking)}, which protocol {protocol} does not have")
 
 
 def _literal(text: str) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 
 from bench import registry
 from bench.device import resolve_device
+from bench.driving import driving_aus
 from bench.features import FeatureExtraction, Unavailable, metric_label
 from bench.media.clip import VIDEO_SUFFIXES, Clip, samples_for
 from bench.media.errors import BenchError, MediaError, MissingPrerequisite, Undefined, UserError
@@ -185,6 +186,8 @@ class Worker:
             "fps": protocol.fps, "height": height, "width": width, "seed": case_seed(self.plan.seed, case.id),
             "emotion": case.emotion,
         }  # fmt: skip
+        if generator.au_vocabulary is not None:
+            common["aus"] = driving_aus(case, generator.au_vocabulary, driving, self.extraction)
         if not generator.needs & {"target", "other_audio"}:
             return Request(**common)
         if "target" in generator.needs and target is None:
