@@ -45,7 +45,7 @@ SECTIONS = ("chain", "frechet", "help", "rescore")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="*", choices=SECTIONS, help="default: all")
+    parser.add_argument("sections", nargs="*", metavar="section", help=f"{', '.join(SECTIONS)}; default: all")
     parser.add_argument(
         "--data", type=Path, default=_default_data(), help="folder of clips; default: the GRID test clips"
     )
@@ -54,6 +54,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="leave scipy's matrix root out of `frechet`")
     parser.add_argument("--json", type=Path, help="write everything that was measured here")
     arguments = parser.parse_args()
+    if unknown := set(arguments.sections) - set(SECTIONS):
+        parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
     found: dict = {"machine": machine()}
     print(f"{found['machine']}\n")
     sections = {
