@@ -83,6 +83,8 @@ def make_plan(
         UserError: an unknown name, a bad setting, no data, or a method that needs what the protocol does not have.
     """
     specification = registry.protocol(protocol)()
+    if specification.synthetic and data is None:
+        data = weights.cache / "synth"
     chosen = resolve_metrics(metrics or list(specification.metrics))
     config: dict[str, Any] = {}
     version = 0
@@ -94,13 +96,14 @@ def make_plan(
         raise UserError("--set changes a method's settings; finished videos have none")
     cases = tuple(specification.cases(data))
     if videos is None:
-        _refuse_unmet_needs(method, registry.method(method), protocol, cases)
+        _refuse_unmet_needs(method, registry.method(method), protocol, specification, cases)
+        _refuse_au_source(method, config, protocol, specification)
     if len({case.id for case in cases}) != len(cases):
         raise UserError(f"protocol {protocol}: two cases have the same id; ids must be unique")
     data_digest = _digest([_case_identity(case, weights) for case in cases])
     identity = {
         "method": method, "version": version, "config": config, "protocol": protocol,
-        "settings": specification.model_dump(mode="json", exclude={"metrics"}), "data": data_digest, "seed": seed,
+        "settings": specification.model_dump(mode="json", exclude=_DESCRIPTIVE), "data": data_digest, "seed": seed,
         "videos": videos is not None,
     }  # fmt: skip
     count = specification.default_limit if limit is None else limit
@@ -141,14 +144,35 @@ def _configure(name: str, generator: type[Generator], settings: dict[str, str]) 
         raise UserError(f"method {name}: {problems}") from error
 
 
-def _refuse_unmet_needs(name: str, generator: type[Generator], protocol: str, cases: tuple[Case, ...]) -> None:
-    """Before any work: a method that needs what no case of the protocol has."""
+_DESCRIPTIVE = {"metrics", "clip_length", "default_limit", "default_subset", "au_sources"}
+"""Settings of a protocol that change no frame of a case."""
+
+
+def _refuse_unmet_needs(
+    name: str, generator: type[Generator], protocol: str, specification: Protocol, cases: tuple[Case, ...]
+) -> None:
+    """Before any work: a method that needs what no case of the protocol has, or makes something else than it asks for."""
+    if generator.makes != specification.output:
+        asked = {"video": "frames", "aus": "an emotion and an AU track"}
+        raise UserError(
+            f"method {name} makes {asked[generator.makes]}, protocol {protocol} asks for {asked[specification.output]}"
+        )
     has = {"audio", "aus"}  # Every case has a driving file; one without a face or speech fails alone.
     has |= {"target"} if any(case.target for case in cases) else set()
     has |= {"emotion"} if any(case.emotion for case in cases) else set()
     has |= {"other_audio"} if len(cases) > 1 else set()
     if lacking := sorted(generator.needs - has):
         raise UserError(f"method {name} needs {' and '.join(lacking)}, which protocol {protocol} does not have")
+
+
+def _refuse_au_source(name: str, config: dict[str, Any], protocol: str, specification: Protocol) -> None:
+    """A method set to take its AUs from where the protocol does not let it."""
+    source = config.get("au_source")
+    if source is not None and source not in specification.au_sources:
+        raise UserError(
+            f"protocol {protocol} lets a method take its AUs from {', '.join(specification.au_sources)}, "
+            f"{name} is set to au_source={source}"
+        )
 
 
 def _literal(text: str) -> Any:
@@ -161,6 +185,8 @@ def _literal(text: str) -> Any:
 
 def _case_identity(case: Case, weights: Weights) -> list:
     """What a case is made of, by content: paths do not count."""
+    if case.content is not None:
+        return [case.id, case.identity, case.emotion, case.level, case.num_frames, case.content]
     files = []
     for path in (case.reference, case.driving, case.target, case.aus):
         try:

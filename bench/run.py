@@ -72,6 +72,7 @@ def run(
     plan = _with_earlier_metrics(plan, manifest)
     tasks = _tasks(plan, folder, store.records(), weights, shard, retry_failed)
     if tasks:
+        _make_ready(plan, tasks, progress)
         new = [task.case for task in tasks if task.known is None]
         if new:
             progress.say(estimate(plan, new, weights, devices, folder))
@@ -162,6 +163,27 @@ def _can_change(metric: Metric, entry: dict | None, case: Case, plan: Plan, fold
     paths = {"prediction": video, "target": case.target, "driving": case.driving, "reference": case.reference}
     asked = ((paths.get(role), name) for role, name in (need.split(":") for need in metric.needs))
     return all(registry.extractor(name).lacks(Clip(path)) is None for path, name in asked if path)
+
+
+def _make_ready(plan: Plan, tasks: list[Task], progress: Progress) -> None:
+    """Let the protocol make the files these cases read, and those of each next one, whose speech a control may take."""
+    places = {case.id: place for place, case in enumerate(plan.all_cases)}
+    after = {(places[task.case.id] + 1) % len(plan.all_cases) for task in tasks}
+    needed = dict.fromkeys([places[task.case.id] for task in tasks] + sorted(after))
+    begun = False
+
+    def step(total: int) -> None:
+        nonlocal begun
+        if not begun:
+            progress.start(total, "render")
+            begun = True
+        progress.step()
+
+    try:
+        plan.protocol.make_ready([plan.all_cases[place] for place in needed], step)
+    finally:
+        if begun:
+            progress.stop()
 
 
 # -- doing it -------------------------------------------------------------------------------------------------------

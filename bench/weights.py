@@ -1,7 +1,8 @@
 """Weights: every file the suite may need, pinned by sha256 in weights.toml, fetched on request and never silently.
 
 A file counts as present when its bytes have the pinned digest, wherever it lies: the cache folder, or the `models`
-folder of the test assets (`AU_BENCH_ASSETS`, or shared/assets beside the checkout).
+folder of the test assets (`AU_BENCH_ASSETS`, or shared/assets beside the checkout). Files that this suite's own commands
+trained come with it and are taken as they are.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from bench.cache import FileHashes, cache_dir
 from bench.media.errors import MissingPrerequisite, UserError
 
 LOCK = Path(__file__).with_name("weights.toml")
+SHIPPED_ROOT = Path(__file__).parents[1]
+"""Folder that holds the four packages."""
 
 
 class WeightFile(BaseModel):
@@ -51,10 +54,15 @@ class WeightFile(BaseModel):
     """Path inside the zip archive at `url`."""
     how: str | None = None
     """How a person gets it where there is no plain download."""
+    shipped: str | None = None
+    """Path inside this repository, for a file that its own commands trained and that comes with it."""
 
     @property
-    def pin(self) -> Literal["sha256", "sha256_prefix", "git_blob", "first use"]:
-        """Which pin guards it. `first use`: nobody has published a digest, so the first download's is recorded."""
+    def pin(self) -> Literal["shipped", "sha256", "sha256_prefix", "git_blob", "first use"]:
+        """Which pin guards it. `shipped`: version control. `first use`: nobody has published a digest, so the first
+        download's is recorded."""
+        if self.shipped:
+            return "shipped"
         for kind in ("sha256", "sha256_prefix", "git_blob"):
             if getattr(self, kind):
                 return kind
@@ -81,6 +89,8 @@ class Weights:
     def path(self, name: str) -> Path | None:
         """Where the file lies on this machine with the pinned bytes; None if it is not here."""
         entry = self.files[name]
+        if entry.shipped:
+            return path if (path := SHIPPED_ROOT / entry.shipped).is_file() else None
         for candidate in (self.folder / entry.file, *_asset_files(entry.size)):
             if candidate.is_file() and self._matches(entry, candidate):
                 return candidate
@@ -182,6 +192,7 @@ def describe(entry: WeightFile) -> str:
         "sha256": f"sha256 {entry.sha256}",
         "sha256_prefix": f"sha256 {entry.sha256_prefix}...",
         "git_blob": f"git blob {entry.git_blob}",
+        "shipped": "trained by this suite's own commands",
         "first use": "no published sha256",
     }[entry.pin]
     size = f"{entry.size / 1e6:.1f} MB" if entry.size else "size unknown"

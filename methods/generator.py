@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -76,6 +76,8 @@ class Generator(ABC):
     """A sanity method; its rows stand in a section of their own. It sees the target only if `needs` says so."""
     weights: ClassVar[tuple[str, ...]] = ()
     """Names in the weights lock."""
+    makes: ClassVar[Literal["video", "aus"]] = "video"
+    """What it answers a request with; a protocol that asks for the other refuses it."""
     au_vocabulary: ClassVar[str | None] = None
     """Vocabulary of `request.aus`."""
     version: ClassVar[int] = 1

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
+
+AUSource = Literal["stage1", "driving", "file", "none"]
+"""`stage1`: predicted from the audio. `driving`: read off the driving video, which in a standard protocol is the target:
+a privilege. `file`: a track given by hand. `none`: the method takes no AUs."""
+AU_SOURCES: tuple[AUSource, ...] = get_args(AUSource)
 
 
 class Case(BaseModel):
@@ -32,6 +38,8 @@ class Case(BaseModel):
     """AU track file (CSV or JSON) for `au_source = file`."""
     num_frames: int | None = None
     """Frames to generate; None takes as many as the driving file lasts."""
+    content: str | None = None
+    """Digest that stands for the case's files where the protocol makes them itself; None takes the files' own."""
 
 
 class Protocol(BaseModel, ABC):
@@ -57,8 +65,18 @@ class Protocol(BaseModel, ABC):
     """How generated frames are stored before scoring: `lossless`, or `h264-crfN` to emulate papers that scored mp4."""
     missing_frames: int = 5
     """A video made elsewhere may be this many frames shorter than the case asks for; more fails the case."""
+    clip_length: str = "as long as the driving file"
+    """The policy on clip length, in words."""
     default_limit: int | None = None
-    """Cases run by default where the whole protocol costs thousands of GPU hours; None runs all."""
+    """Cases run by default where the whole protocol costs too long; None runs all."""
+    default_subset: str = "all cases"
+    """Which cases those are, and why so many, in words."""
+    au_sources: tuple[AUSource, ...] = AU_SOURCES
+    """Where a method may take its AUs from."""
+    output: Literal["video", "aus"] = "video"
+    """What a method answers a case with: frames, or an emotion and an AU track (the first stage of AUHead)."""
+    synthetic: bool = False
+    """Whether the faces are rendered by this suite: its numbers are never mixed with real ones."""
 
     @abstractmethod
     def cases(self, data: Path | None) -> list[Case]:
@@ -69,4 +87,16 @@ class Protocol(BaseModel, ABC):
 
         Raises:
             UserError: the data is not there, or there is none in it; the message says what was expected.
+        """
+
+    def incomplete(self, data: Path | None) -> str | None:
+        """What the data set on this machine lacks of the published protocol, in one line; None if nothing."""
+        return None
+
+    def make_ready(self, cases: Sequence[Case], step: Callable[[int], None] = lambda total: None) -> None:
+        """Bring files that the protocol makes itself into being before they are read. Nothing to do for real data.
+
+        Args:
+            cases: whose files are needed.
+            step: called for every file made, with the number of files to make.
         """

@@ -229,21 +229,27 @@ def vocabulary(name: str) -> Vocabulary:
 # -- files ----------------------------------------------------------------------------------------------------------
 
 
-def write(track: AUTrack, path: str | Path) -> None:
+def write(track: AUTrack, path: str | Path, *others: AUTrack) -> None:
     """Write a track as CSV (`frame`, `timestamp` in seconds, one column per AU, empty where NaN) or JSON, by suffix.
 
-    Values are written with the digits that bring the same float32 back.
+    Values are written with the digits that bring the same float32 back. A CSV may hold the same rows in `others`,
+    further vocabularies, beside them; `read` takes the one it is asked for.
     """
     path = Path(path)
-    rows = [[None if np.isnan(value) else float(str(value)) for value in row] for row in track.values]
+    rows = [
+        [None if np.isnan(value) else float(str(value)) for value in row]
+        for row in np.concatenate([one.values for one in (track, *others)], axis=1)
+    ]
     if path.suffix == ".json":
+        if others:
+            raise ValueError("a JSON file holds one vocabulary")
         content = {"vocabulary": track.vocabulary, "rate": track.rate, "names": track.names, "values": rows}
         path.write_text(json.dumps(content), encoding="utf-8")
         return
     _known_suffix(path)
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["frame", "timestamp", *track.names])
+        writer.writerow(["frame", "timestamp", *track.names, *(name for other in others for name in other.names)])
         writer.writerows([t, t / track.rate, *row] for t, row in enumerate(rows))
 
 

@@ -1,0 +1,148 @@
+"""`synth_std`, `synth_disentangle`, `synth_generalise`: the three published protocols in small, on rendered people.
+
+| here | mirrors | reference image | drives |
+|---|---|---|---|
+| synth_std | mead_std, mead_std_iuface | first frame of the target | the target's speech and AUs |
+| synth_disentangle | mead_disentangle | first frame of a neutral clip of the same person | an expressive clip |
+| synth_generalise | hdtf_generalise | first frame of the target | unseen people before unseen backgrounds |
+
+Clips are rendered when a run first needs them (under --data, by default in the cache). Cases are ordered in rounds over
+the people, with another expression for each, so that the first N of them are balanced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from bench.media.errors import UserError
+from protocols.protocol import AUSource, Case, Protocol
+from protocols.synth.world import EXPRESSIONS, VERSION, ClipSpec, Family, Split, identities, sentences
+
+SYNTH_METRICS = (
+    "psnr", "ssim", "lpips@synth", "fid@synth", "kid@synth", "fvd@synth", "efid@synth", "lse_c@synth", "lse_d@synth",
+    "av_offset@synth", "m_lmd@synth", "f_lmd@synth", "acc_emo@synth", "au_f1@synth", "au_precision@synth",
+    "au_recall@synth", "au_accuracy@synth", "au_mae@synth", "au_pcc@synth", "au_f1@synth_b", "au_mae@synth_b",
+    "au_following@synth", "reference_leak@synth", "csim@synth",
+)  # fmt: skip
+"""Every metric there is, by the synthetic experts where it takes a network; AU scores by both AU experts."""
+
+EXPRESSION_STEP, PERSON_STEP = 7, 5
+"""Round r gives person j expression 7 r + 5 j of the 22: 7 shares no factor with 22, so 22 rounds give each person all."""
+
+
+class Synth(Protocol):
+    """A protocol on the synthetic world."""
+
+    split: ClassVar[Split] = "test"
+    family: ClassVar[Family] = "studio"
+
+    metrics: tuple[str, ...] = SYNTH_METRICS
+    size: tuple[int, int] | None = (128, 128)
+    frames: int | None = 48
+    clip_length: str = "the first 48 frames (1.92 s at 25 fps) of a sentence of two to three seconds"
+    default_limit: int | None = 36
+    default_subset: str = "36 cases, three expressions of each of the 12 people: two minutes on two cores for a control; --limit 264 is all"
+    au_sources: tuple[AUSource, ...] = ("stage1", "driving", "file", "none")
+    synthetic: bool = True
+
+    def cases(self, data: Path | None) -> list[Case]:
+        """All cases of the world's split. Files appear with `make_ready`."""
+        if data is None:
+            raise UserError("a synthetic protocol needs a folder to render into: --data DIR")
+        people = identities(self.split)
+        chosen = [
+            self._target(people, j, (EXPRESSION_STEP * r + PERSON_STEP * j) % len(EXPRESSIONS))
+            for r in range(len(EXPRESSIONS))
+            for j in range(len(people))
+        ]
+        return [self._case(self.folder(data), spec) for spec in chosen if self._takes(spec)]
+
+    def folder(self, data: Path) -> Path:
+        """Where clips of this world version and size lie below `data`."""
+        assert self.size is not None
+        return data / f"v{VERSION}-{self.size[1]}x{self.size[0]}-{self.family}"
+
+    def make_ready(self, cases: Sequence[Case], step: Callable[[int], None] = lambda total: None) -> None:
+        from protocols.synth.files import make_ready
+
+        paths = {path for case in cases for path in (case.reference, case.driving, case.target) if path}
+        by_folder: dict[Path, list[ClipSpec]] = {}
+        for path in sorted(paths):
+            by_folder.setdefault(path.parents[3], []).append(self._spec(path))
+        for folder, specs in by_folder.items():
+            make_ready(folder, specs, self.size or (128, 128), step)
+
+    def _takes(self, spec: ClipSpec) -> bool:
+        """Whether a clip of the split is a target of this protocol."""
+        return True
+
+    def _reference(self, spec: ClipSpec) -> ClipSpec:
+        """The clip whose first frame is the reference image."""
+        return spec
+
+    def _target(self, people: Sequence[str], j: int, expression: int) -> ClipSpec:
+        emotion, level = EXPRESSIONS[expression]
+        sentence = (7 * j + 3 * expression) % len(sentences(people[j]))
+        return ClipSpec(people[j], emotion, level, sentence, self.family)
+
+    def _case(self, folder: Path, spec: ClipSpec) -> Case:
+        from protocols.synth.files import clip_path
+
+        reference = self._reference(spec)
+        path = clip_path(folder, spec)
+        return Case(
+            id=spec.id,
+            identity=spec.identity,
+            emotion=spec.emotion,
+            level=spec.level,
+            reference=clip_path(folder, reference),
+            driving=path,
+            target=path,
+            aus=path.with_suffix(".csv"),
+            content=hashlib.sha256(f"{reference.digest};{spec.digest}".encode()).hexdigest(),
+        )
+
+    def _spec(self, path: Path) -> ClipSpec:
+        identity, emotion, level, sentence = (*path.parts[-4:-1], path.stem)
+        return ClipSpec(identity, emotion, int(level.removeprefix("level_")), int(sentence) - 1, self.family)
+
+
+class SynthStd(Synth):
+    """First frame of the target as reference, its own speech and AUs."""
+
+    name: ClassVar[str] = "synth_std"
+    title: ClassVar[str] = "rendered people, standard setting: the target's first frame, speech and AUs"
+    paper: ClassVar[str] = "mirrors AUHead section 4.1 and IUFace suppl. F, in small and synthetic"
+
+
+class SynthDisentangle(Synth):
+    """A neutral reference image; speech and AUs of an expressive clip of the same person."""
+
+    name: ClassVar[str] = "synth_disentangle"
+    title: ClassVar[str] = "rendered people, disentanglement: a neutral reference, driven by an expressive clip"
+    paper: ClassVar[str] = "mirrors IUFace section 3, in small and synthetic"
+
+    frames: int | None = 49
+    clip_length: str = "the first 49 frames of a sentence, 4k+1 as a video VAE with four frames to a latent takes"
+    default_subset: str = "36 cases, three expressions of each of the 12 people; --limit 252 is all"
+
+    def _takes(self, spec: ClipSpec) -> bool:
+        return spec.emotion != "neutral"
+
+    def _reference(self, spec: ClipSpec) -> ClipSpec:
+        people = identities(self.split)
+        return self._target(people, people.index(spec.identity), EXPRESSIONS.index(("neutral", 1)))
+
+
+class SynthGeneralise(Synth):
+    """People, backgrounds and light that neither methods nor experts have learnt from."""
+
+    name: ClassVar[str] = "synth_generalise"
+    title: ClassVar[str] = "rendered people, generalisation: unseen people before unseen backgrounds"
+    paper: ClassVar[str] = "mirrors IUFace suppl. D, in small and synthetic"
+
+    split: ClassVar[Split] = "general"
+    family: ClassVar[Family] = "outdoor"
