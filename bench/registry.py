@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bench.media.errors import UserError
 
 if TYPE_CHECKING:
+    from bench.training import Training
     from methods.generator import Generator
     from metrics.extractor import Extractor
     from metrics.metric import Metric
@@ -30,7 +31,23 @@ METHODS = {
 
 PROTOCOLS = {
     "folder": "protocols.folder:Folder",
+    "mead_std": "protocols.published:MeadStd",
+    "mead_std_eat100": "protocols.published:MeadStdEat100",
+    "crema_std": "protocols.published:CremaStd",
+    "mead_std_iuface": "protocols.published:MeadStdIUFace",
+    "mead_disentangle": "protocols.published:MeadDisentangle",
+    "hdtf_generalise": "protocols.published:HdtfGeneralise",
+    "mead_stage1": "protocols.published:MeadStage1",
+    "crema_stage1": "protocols.published:CremaStage1",
+    "synth_std": "protocols.synth.protocols:SynthStd",
+    "synth_disentangle": "protocols.synth.protocols:SynthDisentangle",
+    "synth_generalise": "protocols.synth.protocols:SynthGeneralise",
 }
+
+TRAININGS = {
+    "synth_experts": "bench.synth_experts:SynthExperts",
+}
+"""Name -> what `bench train NAME` runs."""
 
 METRICS = {
     "psnr": "metrics.functional.psnr",
@@ -84,6 +101,15 @@ EXTRACTORS = {
     "syncnet_exact": "metrics.extractors.syncnet_exact:SyncnetExact",
     "openface": "metrics.extractors.openface:OpenFace",
     "libreface": "metrics.extractors.libreface:LibreFace",
+    "synth_face": "metrics.synth.face:SynthFace",
+    "synth_au": "metrics.synth.au:SynthAU",
+    "synth_expression": "metrics.synth.expression:SynthExpression",
+    "synth_identity": "metrics.synth.identity:SynthIdentity",
+    "synth_sync": "metrics.synth.sync:SynthSync",
+    "synth_image": "metrics.synth.image:SynthImage",
+    "synth_lpips": "metrics.synth.image:SynthLpips",
+    "synth_video": "metrics.synth.video:SynthVideo",
+    "synth_emotion": "metrics.synth.emotion:SynthEmotion",
 }
 
 
@@ -103,6 +129,11 @@ def method(name: str) -> type[Generator]:
 def protocol(name: str) -> type[Protocol]:
     """The Protocol class of this name."""
     return _load("protocol", name, PROTOCOLS, "protocols")
+
+
+def training(name: str) -> type[Training]:
+    """The Training class of this name."""
+    return _load("training", name, TRAININGS, "trainings")
 
 
 def extractor(name: str) -> type[Extractor]:

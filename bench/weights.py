@@ -113,10 +113,11 @@ class Weights:
         if not absent:
             return None
         described = "; ".join(describe(entry) for entry in absent)
-        manual = [entry for entry in absent if entry.url is None]
+        manual = [entry for entry in absent if entry.url is None and not entry.shipped]
         commands = []
         if fetchable := [entry.name for entry in absent if entry.url]:
             commands.append(f"python -m bench fetch {' '.join(fetchable)}")
+        commands += [str(entry.how) for entry in absent if entry.shipped]
         commands += [f"{entry.how} then python -m bench fetch {entry.name} --from FILE" for entry in manual]
         return f"needs {described}: {'; '.join(commands)}"
 

@@ -11,7 +11,7 @@ from bench.media.errors import Undefined
 from bench.media.landmarks import FACE68, MOUTH68
 from metrics.functional.lmd import FORMULAS, PAPERS, UNITS
 
-Variant = Literal["@iod", "@eat128", "@px256", "@procrustes"]
+Variant = Literal["@iod", "@eat128", "@px256", "@procrustes", "@synth"]
 
 
 class FaceLandmarkDistance(Metric):

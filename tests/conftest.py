@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.weights import Weights
+
 
 @pytest.fixture(scope="session")
 def assets() -> Path:
@@ -24,3 +26,22 @@ def assets() -> Path:
 def grid_clips(assets) -> list[Path]:
     """Seven real clips: 360x288, 25 fps, 75 frames, neutral speech."""
     return sorted((assets / "clips" / "grid").glob("*.mpg"))
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch) -> Weights:
+    """The lock over an empty cache of its own."""
+    monkeypatch.setenv("AU_BENCH_CACHE", str(tmp_path / "cache"))
+    return Weights()
+
+
+@pytest.fixture(scope="session")
+def papers() -> Path:
+    """The folder with the two papers' text, beside the assets. Absent: skipped on a laptop, an error in CI."""
+    folder = Path(os.environ.get("AU_BENCH_PAPERS", Path(__file__).parents[2] / "shared" / "papers"))
+    if not (folder / "auhead.md").is_file():
+        message = f"papers not found at {folder}; set AU_BENCH_PAPERS to the folder that holds auhead.md and iuface.md"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return folder

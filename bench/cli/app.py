@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from bench.media.errors import BenchError
+from bench.media.errors import BenchError, UserError
 
 app = typer.Typer(
     name="bench",
@@ -111,13 +111,20 @@ def metric(
 
 @app.command("list")
 def list_(
-    what: Annotated[Literal["methods", "protocols", "metrics", "weights"], typer.Argument()],
+    what: Annotated[Literal["methods", "protocols", "metrics", "weights", "plans"], typer.Argument()],
+    name: Annotated[str | None, typer.Argument(help="One plan: the command of each of its rows.")] = None,
+    synth: Annotated[bool, typer.Option("--synth", help="A plan on the synthetic protocols.")] = False,
     as_json: Json = False,
 ) -> None:
     """What exists, and whether it is ready on this machine."""
-    from bench.cli.listing import show
+    from bench.cli.listing import show, show_plan
 
-    show(what, as_json)
+    if what == "plans" and name:
+        show_plan(name, synth, as_json)
+    elif name or synth:
+        raise UserError("a name and --synth go with `list plans` only, as in `list plans auhead_table2 --synth`")
+    else:
+        show(what, as_json)
 
 
 @app.command()
@@ -143,6 +150,31 @@ def fetch(
 
 
 @app.command()
+def prepare(
+    dataset: Annotated[Literal["mead", "crema", "hdtf", "synth"], typer.Argument()],
+    out: Annotated[Path, typer.Option(help="Folder for the clips and their manifest; give it to `run` as --data.")],
+    root: Annotated[Path | None, typer.Option(help="Top of the data set's official layout.")] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the square clips in pixels; by default 512.")] = None,
+    storage: Annotated[str, typer.Option(help="lossless (5 MB a second at 512x512), or h264-crfN.")] = "lossless",
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one per core.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N clips.")] = None,
+    split: Annotated[
+        Literal["train", "test", "general"], typer.Option(help="synth: whose people; they share nobody.")
+    ] = "test",
+    identities: Annotated[int | None, typer.Option(min=1, help="synth: how many people; by default 12.")] = None,
+    clips_per_identity: Annotated[int, typer.Option(min=1, help="synth: clips of each; 22 shows everything.")] = 22,
+    as_json: Json = False,
+) -> None:
+    """Official layout in, checked manifest out. Interrupted work continues where it stopped."""
+    from bench.cli.preparing import prepare_real, prepare_synthetic
+
+    if dataset == "synth":
+        prepare_synthetic(out, split, identities, clips_per_identity, size, workers, as_json)
+    else:
+        prepare_real(dataset, root, out, size, storage, workers, limit, as_json)
+
+
+@app.command()
 def tables(
     protocol: Annotated[str, typer.Argument(help="Protocol whose runs are compared.")] = "folder",
     runs: Annotated[
@@ -156,6 +188,38 @@ def tables(
     from bench.cli.work import print_leaderboard
 
     print_leaderboard(protocol, runs, baseline, metrics, form)
+
+
+@app.command()
+def train(
+    name: Annotated[str, typer.Argument(help="What to train: synth_experts.")],
+    data: Data = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the weights.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, a setting of the training.")] = None,
+    seed: int = 0,
+    as_json: Json = False,
+) -> None:
+    """Train networks of this suite. An interrupted training goes on from its last checkpoint."""
+    from bench.cli.training import run_training
+
+    run_training(name, data, out, settings or [], seed, as_json)
+
+
+@app.command()
+def calibrate(
+    out: Annotated[Path, typer.Option(help="Folder for the report, its figures and calibration.json.")] = Path(
+        "results/calibration"
+    ),
+    metrics: MetricNames = None,
+    device: Device = "auto",
+    pin: Annotated[bool, typer.Option("--pin", help="Maintainers: make the values found the expected ones.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check this installation against pinned values, and every metric and expert against exact truth; two minutes."""
+    from bench.cli.calibrating import calibrate_here
+    from bench.cli.work import split_names
+
+    calibrate_here(out, split_names(metrics), device, pin, as_json)
 
 
 @app.command()

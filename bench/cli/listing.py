@@ -2,18 +2,61 @@
 
 from __future__ import annotations
 
+import shlex
+from typing import TYPE_CHECKING
+
 from bench import registry
 from bench.cli.output import print_json
 
+if TYPE_CHECKING:
+    from protocols.plan_spec import PlanRow
+
 
 def show(what: str, as_json: bool) -> None:
-    """Print methods, protocols, metrics or weights."""
-    rows = {"methods": _methods, "protocols": _protocols, "metrics": _metrics, "weights": _weights}[what]()
+    """Print methods, protocols, metrics, weights or plans."""
+    rows = {
+        "methods": _methods, "protocols": _protocols, "metrics": _metrics, "weights": _weights, "plans": _plans,
+    }[what]()  # fmt: skip
     if as_json:
         print_json({what: rows})
         return
     for row in rows:
         print(_line(row))
+
+
+def show_plan(name: str, synthetic: bool, as_json: bool) -> None:
+    """Print the command of every row of a plan, and what to do where the row's method is not in the registry."""
+    from protocols.plan_spec import read_plan
+
+    plan = read_plan(name)
+    rows = [_plan_row(row, protocol, synthetic) for row, protocol in plan.runs(synthetic)]
+    if as_json:
+        print_json({"plan": name, **plan.model_dump(mode="json", exclude={"rows"}), "rows": rows})
+        return
+    print(f"# {name}: {plan.title} ({plan.paper})")
+    if plan.reading:
+        print(f"# our reading: {plan.reading}")
+    for row in rows:
+        print(f"\n# {row['label']}" + (f"  [not ready: {row['missing']}]" if row["missing"] else ""))
+        print(row["command"])
+
+
+def _plan_row(row: PlanRow, protocol: str, synthetic: bool) -> dict:
+    from protocols.plan_spec import run_arguments, score_arguments
+    from protocols.published import read_spec
+
+    data = None if synthetic else f"PREPARED/{read_spec(protocol).dataset}"
+    missing = None
+    if row.method not in registry.methods():
+        missing = f"no method {row.method} yet"
+        if not row.settings:
+            missing += f"; videos made elsewhere: {_command(score_arguments(row, protocol, data))}"
+    command = _command(run_arguments(row, protocol, data))
+    return {**row.model_dump(mode="json"), "protocol": protocol, "command": command, "missing": missing}
+
+
+def _command(arguments: list[str]) -> str:
+    return shlex.join(["python", "-m", "bench", *arguments])
 
 
 def _line(row: dict) -> str:
@@ -83,6 +126,23 @@ def _weights() -> list[dict]:
             {
                 **entry.model_dump(), "pin": entry.pin, "path": path and str(path), "missing": None if path else how,
                 "what": f"{size}; {entry.licence}; {entry.what}",
+            }
+        )  # fmt: skip
+    return rows
+
+
+def _plans() -> list[dict]:
+    from protocols.plan_spec import plans, read_plan
+
+    known, rows = registry.methods(), []
+    for name in plans():
+        plan = read_plan(name)
+        absent = sorted({row.method for row in plan.rows} - set(known))
+        rows.append(
+            {
+                "name": name, "what": f"{plan.paper}: {plan.title}; {len(plan.runs())} runs",
+                "protocols": list(plan.protocols), "labels": [row.label for row in plan.rows],
+                "missing": f"no method {', '.join(absent)} yet" if absent else None,
             }
         )  # fmt: skip
     return rows

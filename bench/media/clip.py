@@ -14,10 +14,14 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.media.errors import MediaError
+
+if TYPE_CHECKING:
+    import av
 
 SAMPLE_RATE = 16_000
 VIDEO_SUFFIXES = frozenset(
@@ -103,6 +107,11 @@ class Clip:
     def has_audio(self) -> bool:
         return self._index.has_audio
 
+    @property
+    def source_fps(self) -> float:
+        """Frames per second the file itself holds, on average."""
+        return float(len(self._index.times) / self._index.seconds)
+
     # -- what the view shows ----------------------------------------------------------------------------------------
 
     def chunks(self, max_frames: int = CHUNK_FRAMES) -> Iterator[np.ndarray]:
@@ -150,7 +159,8 @@ class Clip:
     def _iter_frames(self) -> Iterator[np.ndarray]:
         import cv2
 
-        for rgb in _nearest(_decode_video(self.path, self._index), self._rate, self.num_frames):
+        for frame in _nearest(_decode_video(self.path, self._index), self._rate, self.num_frames):
+            rgb = _upright_rgb(frame)
             if self._size and rgb.shape[:2] != self._size:
                 shrinks = self._size[0] * self._size[1] < rgb.shape[0] * rgb.shape[1]
                 interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
@@ -209,6 +219,15 @@ class ArrayClip(Clip):
 
     def _iter_frames(self) -> Iterator[np.ndarray]:
         yield from (np.ascontiguousarray(frame) for frame in self._frames)
+
+
+def read_audio(path: Path) -> np.ndarray:
+    """Speech of an audio file, float32 (S,) mono 16 kHz in [-1, 1], as `Clip.audio` gives it; sample 0 is its first.
+
+    Raises:
+        MediaError: the file is missing, damaged, or without sound.
+    """
+    return _decode_audio(path, Fraction(0)).astype(np.float32) / 32768.0
 
 
 def hash_file(path: Path) -> str:
@@ -307,8 +326,15 @@ def _first_frame(container, path: Path):
 # -- frames and samples ---------------------------------------------------------------------------------------------
 
 
-def _decode_video(path: Path, index: _Index) -> Iterator[tuple[Fraction, np.ndarray]]:
-    """(seconds since the first frame, uint8 (H, W, 3) RGB) of every frame of the file, upright, in display order."""
+def _upright_rgb(frame: av.VideoFrame) -> np.ndarray:
+    """uint8 (H, W, 3) RGB, turned as players show it."""
+    rgb = frame.to_ndarray(format="rgb24")
+    return np.rot90(rgb, round(frame.rotation / 90)) if frame.rotation else rgb
+
+
+def _decode_video(path: Path, index: _Index) -> Iterator[tuple[Fraction, av.VideoFrame]]:
+    """(seconds since the first frame, frame) of every frame of the file in display order; not yet converted, since the
+    view may not show all of them."""
     import av
 
     decoded = 0
@@ -320,10 +346,7 @@ def _decode_video(path: Path, index: _Index) -> Iterator[tuple[Fraction, np.ndar
                 at = index.times[min(decoded, len(index.times) - 1)]
                 if frame.pts is not None:
                     at = frame.pts * frame.time_base
-                rgb = frame.to_ndarray(format="rgb24")
-                if frame.rotation:
-                    rgb = np.rot90(rgb, round(frame.rotation / 90))
-                yield at - index.origin, rgb
+                yield at - index.origin, frame
                 decoded += 1
         except av.error.FFmpegError as error:
             raise MediaError(f"{path}: damaged after frame {decoded} of {len(index.times)} ({error})") from error
@@ -332,10 +355,10 @@ def _decode_video(path: Path, index: _Index) -> Iterator[tuple[Fraction, np.ndar
         raise MediaError(f"{path}: damaged; only {decoded} of {len(index.times)} frames can be decoded")
 
 
-def _nearest(timed: Iterable[tuple[Fraction, np.ndarray]], rate: Fraction, count: int) -> Iterator[np.ndarray]:
+def _nearest(timed: Iterable[tuple[Fraction, av.VideoFrame]], rate: Fraction, count: int) -> Iterator[av.VideoFrame]:
     """`count` frames at `rate`: the k-th is the one nearest to k / rate, the earlier of two equally near ones."""
     k = 0
-    previous: tuple[Fraction, np.ndarray] | None = None
+    previous: tuple[Fraction, av.VideoFrame] | None = None
     for time, frame in timed:
         while k < count and previous is not None and k / rate - previous[0] <= time - k / rate:
             yield previous[1]
@@ -356,6 +379,8 @@ def _decode_audio(path: Path, origin: Fraction) -> np.ndarray:
     pieces: list[np.ndarray] = []
     start: Fraction | None = None
     with _open(path) as container:
+        if not container.streams.audio:
+            raise MediaError(f"{path}: has no audio stream")
         try:
             for frame in container.decode(audio=0):
                 if start is None:

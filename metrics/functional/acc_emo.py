@@ -11,6 +11,7 @@ Variants name the classifier and the classes:
 - `@emotion_fan_crema6`: the same with contempt and surprise ruled out, for the six emotions of CREMA-D (a commented
   line of _acc_test.py).
 - `@hsemotion`: HSEmotion EfficientNet-B0 (AffectNet, 8 classes), probabilities averaged over the frames.
+- `@synth`: the classifier of `metrics.synth.emotion`, 8 classes, one decision from attention over the frames.
 
 Labels are spelled in many ways; ALIASES is the one table of them. A label outside the classes of a variant has no
 value.
@@ -49,15 +50,20 @@ HSEMOTION_CLASSES = EMOTIONS
 """Outputs of HSEmotion's 8-class models, in order: Anger, Contempt, Disgust, Fear, Happiness, Neutral, Sadness,
 Surprise (av-savchenko/hsemotion-onnx, facial_emotions.py)."""
 
+SYNTH_CLASSES = ("neutral", "angry", "contempt", "disgusted", "fear", "happy", "sad", "surprised")
+"""Outputs of `metrics.synth.emotion`, in order: that of the emotions of the synthetic world."""
+
 CLASSES: dict[str, tuple[str, ...]] = {
     "emotion_fan": EMOTION_FAN_CLASSES,
     "emotion_fan_crema6": EMOTION_FAN_CLASSES,
     "hsemotion": HSEMOTION_CLASSES,
+    "synth": SYNTH_CLASSES,
 }
 RULED_OUT: dict[str, tuple[str, ...]] = {
     "emotion_fan": (),
     "emotion_fan_crema6": ("surprised", "contempt"),
     "hsemotion": (),
+    "synth": (),
 }
 
 
@@ -141,6 +147,10 @@ def _hsemotion_probabilities(needs: Needs) -> np.ndarray:
     return mean_probabilities(needs["prediction:hsemotion"]["probabilities"])
 
 
+def _synth_probabilities(needs: Needs) -> np.ndarray:
+    return needs["prediction:synth_emotion"]["probabilities"]
+
+
 def _case(needs: Needs, read: Callable[[Needs], np.ndarray], classifier: str) -> np.ndarray:
     label = needs["case:label"]["emotion"].tobytes().decode("utf-8")
     return emotion_statistics(read(needs), label, classifier)
@@ -184,5 +194,12 @@ METRICS: tuple[Metric, ...] = (
         _hsemotion_probabilities,
         "HSEmotion (Savchenko, 2022), enet_b0_8_best_vgaf",
         "AffectNet classes; mean of the per-frame probabilities",
+    ),
+    _metric(
+        "synth",
+        "synth_emotion",
+        _synth_probabilities,
+        "this suite",
+        "8 classes; synthetic experts: valid on synth_* only",
     ),
 )

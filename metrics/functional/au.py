@@ -24,6 +24,7 @@ import numpy as np
 from bench.media.au import vocabulary
 from bench.media.au_maps import ARKIT_TO_FEAFA, INTENSITY_A
 from bench.media.errors import Undefined
+from metrics.extractor import Features
 from metrics.functional.coverage import usable_frames
 from metrics.metric import Metric, Needs
 
@@ -310,15 +311,30 @@ SOURCES: dict[str, tuple[str, str, str]] = {
     "": ("openface", "openface18", "openface17"),
     ".libreface12": ("libreface", "libreface12", "libreface12_intensity"),
     ".feafa24": ("landmarks", "feafa24", "feafa24"),
+    ".synth": ("synth_face", "feafa24", "feafa24"),
+    ".synth_b": ("synth_au", "feafa24", "feafa24"),
 }
 """Suffix of a variant -> extractor, vocabulary of presence, vocabulary of intensity."""
 _ARRAYS = {
-    "openface18": "c",
-    "openface17": "r",
-    "libreface12": "detection",
-    "libreface12_intensity": "intensity",
-    "feafa24": "blendshapes",
+    ("openface", "openface18"): "c",
+    ("openface", "openface17"): "r",
+    ("libreface", "libreface12"): "detection",
+    ("libreface", "libreface12_intensity"): "intensity",
+    ("landmarks", "feafa24"): "blendshapes",
+    ("synth_face", "feafa24"): "aus",
+    ("synth_au", "feafa24"): "aus",
 }
+"""(Extractor, vocabulary) -> feature that holds it."""
+
+
+def au_values(features: Features, extractor: str, vocabulary_name: str) -> np.ndarray:
+    """AU values of a clip in the vocabulary, float32 (T, A), NaN where there is no face.
+
+    Args:
+        features: what the extractor returned for the clip.
+    """
+    values = features[_ARRAYS[extractor, vocabulary_name]]
+    return ARKIT_TO_FEAFA(values) if extractor == "landmarks" else values
 
 
 def paired_values(needs: Needs, role: str, extractor: str, vocabulary_name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -327,10 +343,9 @@ def paired_values(needs: Needs, role: str, extractor: str, vocabulary_name: str)
     Raises:
         Undefined: too few frames do.
     """
-    values = {}
-    for side in ("prediction", role):
-        array = needs[f"{side}:{extractor}"][_ARRAYS[vocabulary_name]]
-        values[side] = ARKIT_TO_FEAFA(array) if vocabulary_name == "feafa24" else array
+    values = {
+        side: au_values(needs[f"{side}:{extractor}"], extractor, vocabulary_name) for side in ("prediction", role)
+    }
     both = usable_frames(**{side: np.isfinite(array).all(1) for side, array in values.items()})
     return values["prediction"][both], values[role][both]
 
@@ -371,19 +386,30 @@ PAPERS = {
     "": "IUFace (F1-AU, by OpenFace 2; Baltrusaitis et al., 2018)",
     ".libreface12": "IUFace, Table 6 (LibreFace; Chang et al., 2024)",
     ".feafa24": "AUHead, Table 1 (24 AUs of FEAFA)",
+    ".synth": "AUHead, Table 1 (24 AUs of FEAFA)",
+    ".synth_b": "AUHead, Table 1 (24 AUs of FEAFA); IUFace, Table 6 (a second estimator)",
 }
 _TOOLS = {
     "": "OpenFace 2",
     ".libreface12": "LibreFace 0.2.0",
     ".feafa24": "24 FEAFA AUs from mediapipe blendshapes with a measured dead zone; 3 of them cannot be seen",
+    ".synth": "synthetic experts: valid on synth_* only; 24 FEAFA AUs by expert A",
+    ".synth_b": "synthetic experts: valid on synth_* only; 24 FEAFA AUs by expert B, independent of A",
 }
 _AGAINST = {"target": "", "driving": "; against the clip that drove the generator"}
 _PRESENCE: tuple[ScoreName, ...] = ("f1", "precision", "recall", "accuracy")
 
 
+def _variant(role: str, suffix: str) -> str:
+    """`@target.feafa24`, `@driving` and so on; the experts of the synthetic world are `@synth`, `@driving.synth`."""
+    if suffix.startswith(".synth") and role == "target":
+        return f"@{suffix.removeprefix('.')}"
+    return f"@{role}{suffix}"
+
+
 def _presence_metric(score: ScoreName, role: str, suffix: str) -> Metric:
     extractor, name, _ = SOURCES[suffix]
-    by_frame = score == "accuracy" and suffix == ".feafa24"
+    by_frame = score == "accuracy" and name == "feafa24"
     where = {"role": role, "extractor": extractor, "vocabulary_name": name}
     finish: Callable = partial(finish_mean, score="jaccard") if by_frame else partial(finish_counts, score=score)
     if by_frame:
@@ -394,7 +420,7 @@ def _presence_metric(score: ScoreName, role: str, suffix: str) -> Metric:
         )
     return Metric(
         name=f"au_{score}",
-        variant=f"@{role}{suffix}",
+        variant=_variant(role, suffix),
         kind="pooled",
         needs=(f"prediction:{extractor}", f"{role}:{extractor}"),
         case=partial(_jaccard_case if by_frame else _counts_case, **where),
@@ -410,12 +436,12 @@ def _presence_metric(score: ScoreName, role: str, suffix: str) -> Metric:
 
 def _mae_metric(role: str, suffix: str) -> Metric:
     extractor, _, name = SOURCES[suffix]
-    entries: Entries = "union" if suffix == ".feafa24" else "all"
+    entries: Entries = "union" if name == "feafa24" else "all"
     over = "the entries active on either side (what AUHead's values suggest)" if entries == "union" else "all entries"
     high = vocabulary(name).high[0]
     return Metric(
         name="au_mae",
-        variant=f"@{role}{suffix}",
+        variant=_variant(role, suffix),
         kind="pooled",
         needs=(f"prediction:{extractor}", f"{role}:{extractor}"),
         case=partial(_mae_case, role=role, extractor=extractor, vocabulary_name=name, entries=entries),
@@ -433,7 +459,7 @@ def _pcc_metric(role: str, suffix: str) -> Metric:
     extractor, _, name = SOURCES[suffix]
     return Metric(
         name="au_pcc",
-        variant=f"@{role}{suffix}",
+        variant=_variant(role, suffix),
         kind="mean",
         needs=(f"prediction:{extractor}", f"{role}:{extractor}"),
         case=partial(_pcc_case, role=role, extractor=extractor, vocabulary_name=name),

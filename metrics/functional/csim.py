@@ -5,6 +5,8 @@ clips. The comparison is the identity's reference image (`@w600k_r50`, `@antelop
 target's frame of the same time (`@target`, as in self-reenactment tables): the first also falls with pose and
 expression, the second less. Values of different networks are not comparable, so each variant carries its network.
 
+`@synth` and `@synth_target` are the two on the embeddings of `metrics.synth.identity`.
+
 Frames without a detected face are left out as `metrics.functional.coverage` says; part of the public code counts them
 0.
 """
@@ -104,5 +106,19 @@ METRICS: tuple[Metric, ...] = (
         "reference",
         "ArcFace (Deng et al., 2019), insightface antelopev2 (glintr100)",
         "against the identity's reference image",
+    ),
+    _metric(
+        "@synth",
+        "synth_identity",
+        "reference",
+        "this suite",
+        "against the identity's reference image; synthetic experts: valid on synth_* only",
+    ),
+    _metric(
+        "@synth_target",
+        "synth_identity",
+        "target",
+        "this suite",
+        "against the target's frame of the same time; synthetic experts: valid on synth_* only",
     ),
 )

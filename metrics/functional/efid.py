@@ -107,4 +107,11 @@ METRICS: tuple[Metric, ...] = (
         "this suite; OpenFace 2.0 (Baltrusaitis et al., 2018)",
         "17 OpenFace AU intensities in [0, 5], tracked frames only",
     ),
+    _efid(
+        "@synth",
+        "synth_expression",
+        partial(expression_rows, extractor="synth_expression", feature="code"),
+        "this suite; metrics/synth/expression.py",
+        "synthetic experts: valid on synth_* only; 24 expression coefficients in about [0, 1], all frames",
+    ),
 )

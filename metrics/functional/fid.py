@@ -60,4 +60,10 @@ METRICS: tuple[Metric, ...] = (
         "yuangan/evaluation_eat (used by EAT and AUHead)",
         "ImageNet Inception of torchvision on BGR 128x128 aligned crops, 5 frames per clip: not the FID network",
     ),
+    _fid(
+        "@synth",
+        "synth_image",
+        "this suite",
+        "64 features of metrics.synth.image, every frame; synthetic experts: valid on synth_* only",
+    ),
 )

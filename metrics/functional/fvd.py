@@ -76,4 +76,14 @@ METRICS: tuple[Metric, ...] = (
         note="the whole video is one sample, frames squashed to 224x224 by PIL bicubic, ddof 1",
         **_COMMON,
     ),
+    Metric(
+        variant="@synth",
+        needs=("prediction:synth_video", "target:synth_video"),
+        case=partial(paired_rows, extractor="synth_video", feature="window16"),
+        distance=fvd,
+        leave_out=frechet_leave_out,
+        paper="this suite",
+        note="64 features of metrics.synth.video, windows of @i3d16, ddof 1; synthetic experts: valid on synth_* only",
+        **_COMMON,
+    ),
 )

@@ -114,4 +114,5 @@ METRICS: tuple[Metric, ...] = (
     _kid("@inception", "inception", "features of fid@inception"),
     _kid("@clean", "inception_clean", "features of fid@clean"),
     _kid("@eat", "inception_eat", "features of fid@eat"),
+    _kid("@synth", "synth_image", "features of fid@synth (synthetic experts: valid on synth_* only)"),
 )

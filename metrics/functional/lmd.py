@@ -13,6 +13,7 @@ Variants differ in the points and in the unit:
 - `@px256`: mediapipe points in pixels of a 256x256 face crop, see `face_crop_side`.
 - `@procrustes`: as @iod after turning and scaling the predicted face in every frame onto the target's. The
   similarity is fitted to all 68 points for M-LMD too: fitted to the mouth alone it would undo part of its opening.
+- `@synth`: as @iod with the points of the synthetic expert A (metrics/synth), on the synthetic world only.
 
 Known differences from evaluation_eat: clips of different length have no value (there both are stretched by index to
 the shorter one); a clip with faces in less than half of the frames has no value (there one frame is enough).
@@ -111,9 +112,9 @@ def _mediapipe_case(needs: Needs, formula: Callable[..., float], points: slice) 
     return formula(prediction, target, points)
 
 
-def _eat_case(needs: Needs, points: slice) -> float:
-    prediction, target = (needs[f"{role}:eat_crop"]["xy68"] for role in ("prediction", "target"))
-    return lmd_pixels(prediction, target, points)
+def _ibug_case(needs: Needs, extractor: str, formula: Callable[..., float], points: slice) -> float:
+    prediction, target = (needs[f"{role}:{extractor}"]["xy68"] for role in ("prediction", "target"))
+    return formula(prediction, target, points)
 
 
 FORMULAS: dict[str, Callable[..., float]] = {
@@ -121,27 +122,32 @@ FORMULAS: dict[str, Callable[..., float]] = {
     "@eat128": lmd_pixels,
     "@px256": lmd_px256,
     "@procrustes": lmd_procrustes,
+    "@synth": lmd_iod,
 }
-UNITS = {"@iod": "%", "@eat128": "px", "@px256": "px", "@procrustes": "%"}
+IBUG_EXTRACTORS = {"@eat128": "eat_crop", "@synth": "synth_face"}
+"""Variants whose extractor gives the 68 points itself, as `xy68`; the others take mediapipe's."""
+UNITS = {"@iod": "%", "@eat128": "px", "@px256": "px", "@procrustes": "%", "@synth": "%"}
 PAPERS = {
     "@iod": "centred as yuangan/evaluation_eat, normalised as 300-W (Sagonas et al., 2016)",
     "@eat128": "EAT (Gan et al., 2023), yuangan/evaluation_eat; AUHead",
     "@px256": "centred as yuangan/evaluation_eat",
     "@procrustes": "ATVGnet (Chen et al., 2019), normalised as 300-W",
+    "@synth": "centred as yuangan/evaluation_eat, normalised as 300-W (Sagonas et al., 2016)",
 }
 NOTES = {
     "@iod": "percent of the distance between the target's outer eye corners; mediapipe points",
     "@eat128": "integer dlib points on 128x128 crops that are aligned separately",
     "@px256": f"face crop: {FACE_CROP_SCALE} times the box of the target's 68 points, resized to 256",
     "@procrustes": "as @iod with in-plane rotation and size of the face removed per frame",
+    "@synth": "synthetic experts: valid on synth_* only; as @iod with the points of expert A",
 }
 
 
 def _metric(name: str, points: slice, variant: str) -> Metric:
-    extractor = "eat_crop" if variant == "@eat128" else "landmarks"
-    case = partial(_eat_case, points=points)
-    if extractor == "landmarks":
-        case = partial(_mediapipe_case, formula=FORMULAS[variant], points=points)
+    extractor = IBUG_EXTRACTORS.get(variant, "landmarks")
+    case = partial(_mediapipe_case, formula=FORMULAS[variant], points=points)
+    if variant in IBUG_EXTRACTORS:
+        case = partial(_ibug_case, extractor=extractor, formula=FORMULAS[variant], points=points)
     return Metric(
         name=name,
         variant=variant,

@@ -45,4 +45,17 @@ VGG = Metric(
     bounds=(0.0, float("inf")),
 )
 
-METRICS: tuple[Metric, ...] = (ALEX, VGG)
+SYNTH = Metric(
+    name="lpips",
+    variant="@synth",
+    kind="mean",
+    needs=("pair:synth_lpips",),
+    case=_case("synth_lpips"),
+    unit="",
+    higher_is_better=False,
+    paper="this suite, after Zhang et al. 2018",
+    note="maps of metrics.synth.image, no weights per channel; synthetic experts: valid on synth_* only",
+    bounds=(0.0, 4.0),
+)
+
+METRICS: tuple[Metric, ...] = (ALEX, VGG, SYNTH)

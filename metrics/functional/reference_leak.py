@@ -11,17 +11,19 @@ exaggerated reference, an exaggerated driving expression). IUFace argues about "
 tethering" and does not measure it; this definition is ours. With a neutral reference an expression that is too weak
 counts as a lean to it: the formula cannot tell the two apart.
 
-AUs are the 24 of FEAFA from mediapipe blendshapes (bench.media.au_maps). Where reference and driving do not differ, in
-fewer entries than there are usable frames (one AU per frame on average), there is nothing to lean to and no value.
+AUs are the 24 of FEAFA from mediapipe blendshapes (bench.media.au_maps), in `@synth` those of the synthetic expert A.
+Where reference and driving do not differ, in fewer entries than there are usable frames (one AU per frame on average),
+there is nothing to lean to and no value.
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from bench.media.au_maps import ARKIT_TO_FEAFA
 from bench.media.errors import Undefined
-from metrics.functional.au import paired_values
+from metrics.functional.au import au_values, paired_values
 from metrics.metric import Metric, Needs
 
 PAPER = "defined here; the effect is IUFace's"
@@ -62,23 +64,29 @@ def reference_leak(generated: np.ndarray, driving: np.ndarray, reference: np.nda
     return float(product / square)
 
 
-def _case(needs: Needs) -> float:
-    reference = ARKIT_TO_FEAFA(needs["reference:landmarks"]["blendshapes"])[0]
+def _case(needs: Needs, extractor: str) -> float:
+    reference = au_values(needs[f"reference:{extractor}"], extractor, "feafa24")[0]
     if np.isnan(reference).any():
         raise Undefined("no face in the reference image")
-    return reference_leak(*paired_values(needs, "driving", "landmarks", "feafa24"), reference)
+    return reference_leak(*paired_values(needs, "driving", extractor, "feafa24"), reference)
 
 
-METRICS: tuple[Metric, ...] = (
-    Metric(
+def _metric(variant: str, extractor: str, note: str) -> Metric:
+    return Metric(
         name="reference_leak",
-        variant="@feafa24",
+        variant=variant,
         kind="mean",
-        needs=("prediction:landmarks", "driving:landmarks", "reference:landmarks"),
-        case=_case,
+        needs=tuple(f"{role}:{extractor}" for role in ("prediction", "driving", "reference")),
+        case=partial(_case, extractor=extractor),
         unit="",
         higher_is_better=False,
         paper=PAPER,
-        note="share of the reference image's AUs in the generated ones where the driving AUs differ: 0 none, 1 a copy",
-    ),
+        note=note
+        + "share of the reference image's AUs in the generated ones where the driving AUs differ: 0 none, 1 a copy",
+    )
+
+
+METRICS: tuple[Metric, ...] = (
+    _metric("@feafa24", "landmarks", ""),
+    _metric("@synth", "synth_face", "synthetic experts: valid on synth_* only; "),
 )

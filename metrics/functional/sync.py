@@ -151,6 +151,12 @@ VARIANTS: dict[str, tuple[str, str, str, str]] = {
         "joonson/syncnet_python; track limit of LatentSync and syncnet-python",
         "as @crop through MPEG-4, JPEG, XVID and JPEG as the reference, with its scene cuts and limits",
     ),
+    "@synth": (
+        "synth_sync",
+        "valid",
+        "this suite",
+        "vectors of length 1, without comparisons to speech that does not exist; synthetic experts: valid on synth_* only",
+    ),
 }
 """Variant -> extractor, treatment of speech that does not exist, paper, note."""
 

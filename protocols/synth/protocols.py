@@ -29,8 +29,9 @@ SYNTH_METRICS = (
 )  # fmt: skip
 """Every metric there is, by the synthetic experts where it takes a network; AU scores by both AU experts."""
 
-EXPRESSION_STEP, PERSON_STEP = 7, 5
-"""Round r gives person j expression 7 r + 5 j of the 22: 7 shares no factor with 22, so 22 rounds give each person all."""
+EXPRESSION_STEP, PERSON_STEP = 17, 8
+"""Round r gives person j expression 17 r + 8 j of the 22, or of the 21 that are not neutral: 17 shares no factor with
+either, so as many rounds give each person all of them; of all such pairs these balance the first three rounds best."""
 
 
 class Synth(Protocol):
@@ -38,6 +39,7 @@ class Synth(Protocol):
 
     split: ClassVar[Split] = "test"
     family: ClassVar[Family] = "studio"
+    neutral_targets: ClassVar[bool] = True
 
     metrics: tuple[str, ...] = SYNTH_METRICS
     size: tuple[int, int] | None = (128, 128)
@@ -53,12 +55,13 @@ class Synth(Protocol):
         if data is None:
             raise UserError("a synthetic protocol needs a folder to render into: --data DIR")
         people = identities(self.split)
+        shown = [k for k, (emotion, _) in enumerate(EXPRESSIONS) if self.neutral_targets or emotion != "neutral"]
         chosen = [
-            self._target(people, j, (EXPRESSION_STEP * r + PERSON_STEP * j) % len(EXPRESSIONS))
-            for r in range(len(EXPRESSIONS))
+            self._target(people, j, shown[(EXPRESSION_STEP * r + PERSON_STEP * j) % len(shown)])
+            for r in range(len(shown))
             for j in range(len(people))
         ]
-        return [self._case(self.folder(data), spec) for spec in chosen if self._takes(spec)]
+        return [self._case(self.folder(data), spec) for spec in chosen]
 
     def folder(self, data: Path) -> Path:
         """Where clips of this world version and size lie below `data`."""
@@ -74,10 +77,6 @@ class Synth(Protocol):
             by_folder.setdefault(path.parents[3], []).append(self._spec(path))
         for folder, specs in by_folder.items():
             make_ready(folder, specs, self.size or (128, 128), step)
-
-    def _takes(self, spec: ClipSpec) -> bool:
-        """Whether a clip of the split is a target of this protocol."""
-        return True
 
     def _reference(self, spec: ClipSpec) -> ClipSpec:
         """The clip whose first frame is the reference image."""
@@ -125,12 +124,11 @@ class SynthDisentangle(Synth):
     title: ClassVar[str] = "rendered people, disentanglement: a neutral reference, driven by an expressive clip"
     paper: ClassVar[str] = "mirrors IUFace section 3, in small and synthetic"
 
+    neutral_targets: ClassVar[bool] = False
+
     frames: int | None = 49
     clip_length: str = "the first 49 frames of a sentence, 4k+1 as a video VAE with four frames to a latent takes"
     default_subset: str = "36 cases, three expressions of each of the 12 people; --limit 252 is all"
-
-    def _takes(self, spec: ClipSpec) -> bool:
-        return spec.emotion != "neutral"
 
     def _reference(self, spec: ClipSpec) -> ClipSpec:
         people = identities(self.split)

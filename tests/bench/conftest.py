@@ -7,7 +7,6 @@ import pytest
 
 from bench.plan import make_plan
 from bench.run import run
-from bench.weights import Weights
 from tests.videos import write
 
 
@@ -26,13 +25,6 @@ class Quiet:
         self.said.append(note)
 
     def stop(self) -> None: ...
-
-
-@pytest.fixture
-def weights(tmp_path, monkeypatch) -> Weights:
-    """The lock over an empty cache of its own."""
-    monkeypatch.setenv("AU_BENCH_CACHE", str(tmp_path / "cache"))
-    return Weights()
 
 
 def moving_clip(path: Path, seed: int, frames: int = 12, size: tuple[int, int] = (64, 80)) -> Path:

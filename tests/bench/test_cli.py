@@ -32,7 +32,7 @@ def test_help_answers_at_once(call):
         done = call("--help")
         times.append(time.perf_counter() - started)
     assert done.returncode == 0
-    for command in ("run", "score", "metric", "list", "fetch", "tables", "doctor"):
+    for command in ("run", "score", "metric", "list", "fetch", "prepare", "train", "calibrate", "tables", "doctor"):
         assert command in done.stdout
     assert min(times) < 0.5
 

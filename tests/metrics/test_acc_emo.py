@@ -136,10 +136,12 @@ def test_descriptions_and_cases():
         "acc_emo@emotion_fan",
         "acc_emo@emotion_fan_crema6",
         "acc_emo@hsemotion",
+        "acc_emo@synth",
     ]
     features = {"probabilities": one_hot("contempt") * 0.6 + one_hot("sad") * 0.4, "alpha": np.ones(5, np.float32)}
     frames = np.stack([one_hot("happy", "hsemotion"), np.full(8, np.nan, np.float32)] * 2)
     needs = {"prediction:emotion_fan": features, "prediction:hsemotion": {"probabilities": frames}}
+    needs["prediction:synth_emotion"] = {"probabilities": one_hot("sad", "synth")}
     scores = {}
     for metric in METRICS:
         assert metric.kind == "pooled" and metric.unit == "%" and metric.bounds == (0, 100)
@@ -155,6 +157,8 @@ def test_descriptions_and_cases():
         ("@emotion_fan_crema6", "happy"): 0,
         ("@hsemotion", "SAD"): 0,
         ("@hsemotion", "happy"): 100,
+        ("@synth", "SAD"): 100,
+        ("@synth", "happy"): 0,
     }
 
 

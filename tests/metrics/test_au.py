@@ -237,6 +237,7 @@ def test_every_key_is_there_and_the_default_is_first():
     variants = [
         f"@{role}{vocabulary}" for vocabulary in ("", ".libreface12", ".feafa24") for role in ("target", "driving")
     ]
+    variants += ["@synth", "@driving.synth", "@synth_b", "@driving.synth_b"]
     assert sorted(metric.key for metric in au.METRICS) == sorted(
         name + variant for name in names for variant in variants
     )

@@ -276,7 +276,13 @@ def test_clips_without_a_value():
 
 def test_descriptions_and_cases():
     """Oracle: the table of metrics of the design, and the formulas on the features named there."""
-    assert [metric.key for metric in METRICS] == ["csim@w600k_r50", "csim@target", "csim@antelopev2"]
+    assert [metric.key for metric in METRICS] == [
+        "csim@w600k_r50",
+        "csim@target",
+        "csim@antelopev2",
+        "csim@synth",
+        "csim@synth_target",
+    ]
     needs = {
         f"{role}:arcface_{network}": {"embedding": embeddings(10 * i + j, 1 if role == "reference" else 5)}
         for i, role in enumerate(("prediction", "target", "reference"))

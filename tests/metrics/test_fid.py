@@ -225,10 +225,12 @@ def test_descriptions_and_class():
     """Oracle: rows of the named extractor reach the function; the class gives the functional value for each variant."""
     from metrics.fid import FID
 
-    assert [m.key for m in METRICS] == ["fid@inception", "fid@clean", "fid@eat"]
+    assert [m.key for m in METRICS] == ["fid@inception", "fid@clean", "fid@eat", "fid@synth"]
     rng = np.random.default_rng(0)
     a, b = rng.random((2, 9, 2048), np.float32)
-    for metric, extractor in zip(METRICS, ("inception", "inception_clean", "inception_eat"), strict=True):
+    for metric, extractor in zip(
+        METRICS, ("inception", "inception_clean", "inception_eat", "synth_image"), strict=True
+    ):
         needs = {f"prediction:{extractor}": {"pool": a}, f"target:{extractor}": {"pool": b}}
         assert metric.needs == tuple(needs) and metric.higher_is_better is False
         assert metric.distance(*metric.case(needs)) == fid(a, b) > 0

@@ -88,7 +88,7 @@ def test_default_first_and_class():
     torch = pytest.importorskip("torch")
     from metrics.fvd import FVD
 
-    assert [m.key for m in METRICS] == ["fvd@i3d16", "fvd@stylegan_v", "fvd@first_clip", "fvd@full_video"]
+    assert [m.key for m in METRICS] == ["fvd@i3d16", "fvd@stylegan_v", "fvd@first_clip", "fvd@full_video", "fvd@synth"]
     a, b = logits(5, 7), logits(6, 9)
     for variant, ddof in (("@i3d16", 1), ("@stylegan_v", 0)):
         module = FVD(variant=variant)

@@ -100,7 +100,7 @@ def test_descriptions_and_class():
 
     from metrics.kid import KID
 
-    assert [m.key for m in METRICS] == ["kid@inception", "kid@clean", "kid@eat"]
+    assert [m.key for m in METRICS] == ["kid@inception", "kid@clean", "kid@eat", "kid@synth"]
     a, b = rows(8, 12, 2048), rows(9, 12, 2048, 1.1)
     needs = {"prediction:inception_clean": {"pool": a}, "target:inception_clean": {"pool": b}}
     metric = METRICS[1]

@@ -171,7 +171,7 @@ def test_the_smallest_side_is_the_smallest_that_works(net, backbones):
 
 
 def test_descriptions_average_the_frames():
-    assert [metric.key for metric in METRICS] == ["lpips@alex", "lpips@vgg"]
+    assert [metric.key for metric in METRICS] == ["lpips@alex", "lpips@vgg", "lpips@synth"]
     assert ALEX.case({"pair:lpips_alex": {"d": np.array([0.1, 0.4])}}) == 0.25
     assert VGG.case({"pair:lpips_vgg": {"d": np.array([0.2, 0.4])}}) == pytest.approx(0.3)
 

@@ -127,10 +127,10 @@ def test_descriptions():
     """Analytic: the variants that the design names, the default first; units, directions and bounds."""
     for name, better in (("lse_c", True), ("lse_d", False), ("av_offset", None)):
         mine = [metric for metric in METRICS if metric.name == name]
-        assert [metric.variant for metric in mine] == ["@crop", "@nocrop", "@eat", "@valid_only", "@exact"]
+        assert [metric.variant for metric in mine] == ["@crop", "@nocrop", "@eat", "@valid_only", "@exact", "@synth"]
         assert {metric.higher_is_better for metric in mine} == {better}
         assert {metric.unit for metric in mine} == {"frames" if name == "av_offset" else ""}
-    assert len({metric.needs for metric in METRICS}) == 4, "fifteen numbers share four extractors"
+    assert len({metric.needs for metric in METRICS}) == 5, "eighteen numbers share five extractors"
 
 
 def test_torchmetrics_classes_are_means_over_clips():

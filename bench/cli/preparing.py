@@ -1,0 +1,61 @@
+"""`prepare`: a data set in its official layout, or the synthetic world, as clips with a manifest."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import typer
+
+from bench.cli.output import print_json
+from bench.media.errors import UserError
+from bench.progress import make_progress
+from protocols.synth.world import Split
+
+
+def prepare_real(
+    dataset: str,
+    root: Path | None,
+    out: Path,
+    size: int | None,
+    storage: str,
+    workers: int | None,
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """Prepare and print the report; the exit code is 1 where files that should be clips are none."""
+    from bench.prepare import LAYOUTS, SIZE, prepare
+    from bench.prepare_report import as_markdown
+
+    if root is None:
+        raise UserError(f"prepare {dataset} needs --root DIR, a folder with {LAYOUTS[dataset].EXPECTED}")
+    outcome = prepare(
+        dataset, root, out, progress=make_progress(), size=size or SIZE, storage=storage,
+        workers=workers or os.cpu_count() or 1, limit=limit,
+    )  # fmt: skip
+    if as_json:
+        print_json(outcome.report.model_dump(mode="json"))
+    else:
+        print(f"{as_markdown(outcome.report)}\nWritten to {out}: clips/, manifest.json, report.md, report.json")
+    if outcome.exit_code:
+        raise typer.Exit(outcome.exit_code)
+
+
+def prepare_synthetic(
+    out: Path,
+    split: Split,
+    people: int | None,
+    clips_per_person: int,
+    size: int | None,
+    workers: int | None,
+    as_json: bool,
+) -> None:
+    """Render people of the synthetic world to disk."""
+    from bench.synth_world import SIZE, prepare_synth
+
+    manifest = prepare_synth(
+        out, progress=make_progress(), split=split, people=people, clips_per_person=clips_per_person,
+        size=(size, size) if size else SIZE, workers=workers,
+    )  # fmt: skip
+    if as_json:
+        print_json(manifest.model_dump(mode="json"))

@@ -1,0 +1,74 @@
+"""Training: what `bench train NAME` runs."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ValidationError
+
+from bench.media.errors import UserError
+from bench.progress import Progress
+from bench.weights import Weights
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training came to."""
+
+    files: list[Path]
+    """Weights written."""
+    measured: dict[str, Any] = field(default_factory=dict)
+    """Figures on data it did not see."""
+    table: str = ""
+    """The same as Markdown."""
+
+
+class Training(ABC):
+    """Something that can be trained by name."""
+
+    Settings: ClassVar[type[BaseModel]]
+    """Settings, each with a one-line docstring and the value the shipped weights were trained with."""
+    title: ClassVar[str]
+    """One line for listings."""
+
+    @abstractmethod
+    def run(
+        self,
+        settings: BaseModel,
+        *,
+        weights: Weights,
+        progress: Progress,
+        data: Path | None,
+        out: Path | None,
+        seed: int,
+    ) -> Trained:
+        """Train; go on from the last checkpoint if there is one."""
+
+
+def configure(name: str, training: type[Training], settings: dict[str, str]) -> BaseModel:
+    """Settings from `--set key=value` texts; a list may be written with commas.
+
+    Raises:
+        UserError: no such setting, or a value it does not take.
+    """
+    known = training.Settings.model_fields
+    if unknown := set(settings) - set(known):
+        raise UserError(f"training {name} has no setting {', '.join(sorted(unknown))}; it has: {', '.join(known)}")
+    try:
+        return training.Settings(**{key: _value(text, known[key].annotation) for key, text in settings.items()})
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise UserError(f"training {name}: {problems}") from error
+
+
+def _value(text: str, annotation: Any) -> Any:
+    if getattr(annotation, "__origin__", None) is tuple and not text.startswith("["):
+        return [part for part in text.split(",") if part]
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

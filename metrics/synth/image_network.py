@@ -1,0 +1,30 @@
+"""The network of `synth_image`; imports torch."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from metrics.synth.convnet import stages
+from metrics.synth.image import FEATURES, SIZE
+
+WIDTHS = (16, 32, 48, 96)
+
+
+class ImageNetwork(nn.Module):
+    """Four stages, 128 to 8 pixels; the last maps at 4x4, and a linear map of them to features of variance 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stages = stages(3, WIDTHS, residual_from=2)
+        cells = (SIZE // 2 ** (len(WIDTHS) + 1)) ** 2
+        self.head = nn.Sequential(
+            nn.AvgPool2d(2),
+            nn.Flatten(),
+            nn.Linear(cells * WIDTHS[-1], FEATURES),
+            nn.BatchNorm1d(FEATURES, affine=False),
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """float (n, 3, 128, 128) in [-1, 1] -> float (n, 64)."""
+        return self.head(self.stages(images))

@@ -1,0 +1,40 @@
+"""Training of expert B, `synth_au`: AUs by a censored regression, on people that expert A does not learn from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from metrics.synth.au import SynthAU
+from metrics.synth.au_network import AUNetwork
+from metrics.synth.au_regression import au_loss
+from metrics.synth.face_samples import Batch, FaceSamples
+from metrics.synth.face_training import Log, train_expert
+from metrics.synth.training import Budget, Recipe
+
+SEED = 1000
+"""Added to the seed, so that A and B never draw the same numbers."""
+
+
+def train_au(
+    data: Path, out: Path, *, minutes: float | None = None, steps: int | None = None, seed: int = 0, log: Log = print
+) -> dict[str, dict]:
+    """Train expert B on the identities with an odd id and write its weights. Arguments and result: `train_face`."""
+    return train_expert(
+        AUNetwork,
+        batch_loss,
+        lambda network, frames: network(frames),
+        SynthAU,
+        FaceSamples(data, parity=1),
+        data=data,
+        out=out,
+        budget=Budget(minutes=minutes, steps=steps),
+        recipe=Recipe(seed=seed + SEED),
+        log=log,
+    )
+
+
+def batch_loss(network: AUNetwork, batch: Batch) -> torch.Tensor:
+    """Of the AUs, a scalar."""
+    return au_loss(network(torch.from_numpy(batch.frames)), torch.from_numpy(batch.aus))

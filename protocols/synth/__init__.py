@@ -1,0 +1,1 @@
+"""The synthetic world: rendered talking heads whose Action Units, landmarks, identity and timing are known exactly."""

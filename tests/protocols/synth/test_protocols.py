@@ -1,0 +1,82 @@
+"""The three synthetic protocols. Oracles: counts from the definition, and sets compared with each other."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from bench import registry
+from bench.media.errors import UserError
+from bench.plan import make_plan
+from protocols.synth.protocols import SynthDisentangle, SynthGeneralise, SynthStd
+from protocols.synth.world import EXPRESSIONS, identities, sentences
+
+FOLDER = Path("world")
+SPLITS = ("train", "test", "general")
+
+
+def test_every_person_has_every_expression_once():
+    cases = SynthStd().cases(FOLDER)
+    assert Counter((c.identity, c.emotion, c.level) for c in cases) == {
+        (who, *expression): 1 for who in identities("test") for expression in EXPRESSIONS
+    }
+    assert len({case.id for case in cases}) == 264
+
+
+@pytest.mark.parametrize("protocol", [SynthStd, SynthDisentangle, SynthGeneralise])
+def test_the_default_subset_is_balanced(protocol):
+    chosen = protocol().cases(FOLDER)[: protocol().default_limit]
+    people = Counter(case.identity for case in chosen)
+    assert len(people) == 12 and max(people.values()) - min(people.values()) <= 1
+    emotions = Counter(case.emotion for case in chosen if case.emotion != "neutral")
+    assert len(emotions) == 7 and max(emotions.values()) - min(emotions.values()) <= 4
+    assert len({case.level for case in chosen}) == 3
+
+
+def test_disentangle_shares_its_targets_with_std_but_for_neutral_ones():
+    std = {case.id: case for case in SynthStd().cases(FOLDER)}
+    disentangle = {case.id: case for case in SynthDisentangle().cases(FOLDER)}
+    assert set(disentangle) == {id for id, case in std.items() if case.emotion != "neutral"}
+    for id, case in disentangle.items():
+        assert case.target == case.driving == std[id].target
+        assert case.reference != case.target
+        assert case.reference.parts[-4:-1] == (case.identity, "neutral", "level_1")
+        assert case.content != std[id].content
+
+
+def test_splits_share_neither_people_nor_sentences():
+    people = [set(identities(split)) for split in SPLITS]
+    assert not people[0] & people[1] and not people[0] & people[2] and not people[1] & people[2]
+    assert len(people[1]) >= 12
+    assert not set(sentences("L01")) & set(sentences("T01"))
+
+
+def test_generalise_shows_other_people_before_other_backgrounds():
+    case = SynthGeneralise().cases(FOLDER)[0]
+    assert case.identity in identities("general")
+    assert case.target.parts[1].endswith("outdoor")
+
+
+def test_frames_leave_room_for_a_video_autoencoder():
+    assert SynthDisentangle().frames % 4 == 1
+
+
+def test_without_a_folder_the_protocol_says_so():
+    with pytest.raises(UserError, match="--data"):
+        SynthStd().cases(None)
+
+
+def test_fingerprint_does_not_depend_on_the_folder_or_on_what_is_rendered(tmp_path, weights):
+    """The data digest follows names and the world's version, so no file is read to make a plan."""
+    plans = [
+        make_plan(method="still_image", protocol="synth_std", data=folder, weights=weights, metrics=["psnr"])
+        for folder in (None, tmp_path / "elsewhere")
+    ]
+    assert plans[0].fingerprint == plans[1].fingerprint
+    assert len(plans[0].cases) == 36 and len(plans[0].all_cases) == 264
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_every_metric_exists():
+    for key in SynthStd().metrics:
+        registry.metric(key)
