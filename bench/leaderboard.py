@@ -53,7 +53,7 @@ class StoredRun:
             method=manifest["method"], config=manifest["config"], protocol_name=manifest["protocol"],
             protocol=registry.protocol(manifest["protocol"])(**settings), all_cases=cases, cases=cases,
             metrics=self.metrics, seed=manifest["seed"], videos=manifest["videos"] and Path(manifest["videos"]),
-            fingerprint=manifest["fingerprint"], data_digest=manifest["data"],
+            fingerprint=manifest["fingerprint"], data_digest=manifest["data"], incomplete=manifest["incomplete"],
         )  # fmt: skip
 
     def result(self, keys: Sequence[str] | None, label: str) -> Result:
@@ -88,8 +88,10 @@ def find_runs(protocol: str, folders: Sequence[Path] | None) -> list[StoredRun]:
 
 def run_table(summary: dict) -> str:
     """Markdown table of one run: a line per metric."""
-    title = f"{summary['label']} on {summary['protocol']}: n = {summary['n']}, failed = {summary['n_failed']}"
+    title = f"{summary['label']} on {_title(summary)}, failed = {summary['n_failed']}"
     text = table_formats.markdown(single_run(Result(summary["label"], summary["metrics"]), title)).rstrip()
+    if summary["incomplete"]:
+        text += f"\n\nIncomplete data: {summary['incomplete']}"
     if summary["failures"]:
         lines = "\n".join(f"- {failure['case']}: {failure['reason']}" for failure in summary["failures"])
         text += f"\n\nFailed cases:\n\n{lines}"
@@ -97,6 +99,13 @@ def run_table(summary: dict) -> str:
         lines = "\n".join(f"- {note['case']}: {note['note']}" for note in summary["notes"])
         text += f"\n\nNotes:\n\n{lines}"
     return text
+
+
+def _title(summary: dict) -> str:
+    """Protocol and n, with what keeps the numbers from being compared with others."""
+    remarks = ["synthetic faces"] * summary["synthetic"] + ["incomplete data"] * bool(summary["incomplete"])
+    marks = f" ({', '.join(remarks)})" if remarks else ""
+    return f"{summary['protocol']}{marks}, n = {summary['n']}"
 
 
 def leaderboard_text(runs: Sequence[StoredRun], keys: Sequence[str] | None, baseline: str | None, form: str) -> str:
@@ -122,8 +131,7 @@ def leaderboard_text(runs: Sequence[StoredRun], keys: Sequence[str] | None, base
             )
         return blocks[label, other, key]
 
-    first = runs[0].summary
-    tables = [leaderboard(results, difference, f"{first['protocol']}, n = {first['n']}")]
+    tables = [leaderboard(results, difference, _title(runs[0].summary))]
     if baseline is not None:
         if baseline not in labelled:
             raise UserError(f"--baseline {baseline}: not among the rows {', '.join(labelled)}")

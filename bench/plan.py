@@ -44,6 +44,8 @@ class Plan:
     """Digest of everything that decides the frames: method, version, settings, protocol, inputs, seed."""
     data_digest: str
     """Digest of the protocol's inputs: two runs with the same one saw the same cases."""
+    incomplete: str | None = None
+    """What the data set on this machine lacks of the published protocol; None if nothing."""
 
     @property
     def label(self) -> str:
@@ -119,6 +121,7 @@ def make_plan(
         videos,
         _digest(identity),
         data_digest,
+        specification.incomplete(data),
     )
 
 

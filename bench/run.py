@@ -101,7 +101,7 @@ def _open_manifest(store: RunStore, plan: Plan) -> dict:
     manifest = {
         "schema": SCHEMA, "fingerprint": plan.fingerprint, "data": plan.data_digest, "label": plan.label,
         "method": plan.method, "config": plan.config, "protocol": plan.protocol_name,
-        "protocol_settings": plan.protocol.model_dump(mode="json"), "seed": plan.seed,
+        "protocol_settings": plan.protocol.model_dump(mode="json"), "incomplete": plan.incomplete, "seed": plan.seed,
         "videos": plan.videos and str(plan.videos), "metrics": {}, "weights": {}, "invocations": [],
     }  # fmt: skip
     store.write_json("run.json", manifest)
@@ -273,6 +273,7 @@ def summarise(plan: Plan, store: RunStore, weights: Weights, records: dict[str, 
         "schema": SCHEMA, "protocol": plan.protocol_name, "method": plan.method, "label": plan.label,
         "control": _is_control(plan), "fingerprint": plan.fingerprint, "data": plan.data_digest,
         "n": len(ordered), "n_failed": len(failures), "failures": failures,
+        "synthetic": plan.protocol.synthetic, "incomplete": plan.incomplete,
         "notes": [{"case": r["case"], "note": note} for r in ordered for note in r.get("notes", ())],
         "metrics": {key: _aggregated(plan, key, ordered, store.folder, weights) for key in plan.metrics},
     }  # fmt: skip

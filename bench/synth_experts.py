@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import importlib
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from bench import registry
 from bench.media.errors import UserError
 from bench.progress import Progress, duration
 from bench.training import Trained, Training
@@ -30,9 +34,55 @@ TRAINERS = {
 }
 """Expert -> (its training, minutes on one core that the shipped weights took)."""
 MEASURES = {
-    "face": "metrics.synth.accuracy:face_accuracy",
+    "identity": "metrics.synth.train_identity:identity_accuracy",
+    "sync": "metrics.synth.train_sync:sync_accuracy",
+    "emotion": "metrics.synth.train_emotion:emotion_accuracy",
 }
-"""Expert -> its accuracy on a folder of arrays."""
+"""Expert -> its accuracy, from the file of its weights and a folder of arrays."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A figure that an expert must reach on people it has not seen."""
+
+    expert: str
+    figure: str
+    """Keys into what `measure` says of the expert, joined by dots."""
+    what: str
+    limit: float
+    at_most: bool
+    """Whether the limit is the largest value allowed, else the smallest."""
+    percent: bool = False
+    """Whether figure and limit are shares that people read in percent."""
+
+    def value(self, measured: dict) -> float:
+        """The figure."""
+        found: Any = measured[self.expert]
+        for key in self.figure.split("."):
+            found = found[key]
+        return float(found)
+
+    def reached(self, measured: dict) -> bool:
+        """Whether the figure is within the limit."""
+        value = self.value(measured)
+        return value <= self.limit if self.at_most else value >= self.limit
+
+
+GOALS = (
+    Goal("face", "clips.au_mae", "AU-MAE, sentences", 0.05, True),
+    Goal("face", "stills.au_mae", "AU-MAE, random faces", 0.05, True),
+    Goal("face", "clips.union_mae", "MAE over AUs active on either side, sentences", 0.08, True),
+    Goal("face", "stills.pcc_lowest", "correlation of the worst AU, random faces", 0.9, False),
+    Goal("face", "stills.landmark_error", "landmark error in % of eye distance", 2.0, True),
+    Goal("au", "clips.au_mae", "AU-MAE, sentences", 0.05, True),
+    Goal("au", "stills.au_mae", "AU-MAE, random faces", 0.05, True),
+    Goal("au", "clips.union_mae", "MAE over AUs active on either side, sentences", 0.08, True),
+    Goal("au", "stills.pcc_lowest", "correlation of the worst AU, random faces", 0.9, False),
+    Goal("identity", "eer", "equal error rate of verification", 0.05, True, percent=True),
+    Goal("sync", "within_1", "offset right within a frame", 0.95, False, percent=True),
+    Goal("emotion", "accuracy", "emotion recognised, levels 1 to 3", 0.9, False, percent=True),
+)
+"""What the shipped weights are held to, by a test."""
 
 
 class ExpertSettings(BaseModel):
@@ -139,3 +189,42 @@ def _rendered(folder: Path, amount, progress: Progress, workers: int | None) -> 
 def _load(target: str):
     module, name = target.split(":")
     return getattr(importlib.import_module(module), name)
+
+
+def measure(data: Path, folder: Path, names: Iterable[str] = TRAINERS) -> dict[str, dict]:
+    """Accuracy of experts on arrays of people they have not seen.
+
+    Args:
+        data: folder of arrays, see `protocols.synth.arrays`.
+        folder: where the weights are.
+        names: which experts; image, video and expression have no truth to be measured against.
+
+    Returns:
+        expert -> figures by name, nested where an expert is measured on stills and on clips.
+    """
+    found: dict[str, dict] = {}
+    for name in names:
+        path = folder / f"synth_{name}.safetensors"
+        if name in ("face", "au"):
+            extractor = registry.extractor(f"synth_{name}")({f"synth_{name}": path})
+            found[name] = _load("metrics.synth.face_accuracy:face_accuracy")(extractor, data)
+        elif name in MEASURES:
+            found[name] = _load(MEASURES[name])(path, data)
+    return found
+
+
+def accuracy_table(measured: dict[str, dict]) -> str:
+    """Markdown: every goal of the measured experts, its figure and whether it is reached; MAE beside predicting 0."""
+    lines = ["| expert | figure | value | goal | |", "| :-- | :-- | --: | --: | :-- |"]
+    for goal in GOALS:
+        if goal.expert not in measured:
+            continue
+        shown = [f"{100 * v:.1f} %" if goal.percent else f"{v:.3g}" for v in (goal.value(measured), goal.limit)]
+        beside = ""
+        if goal.figure.endswith("_mae"):
+            zero = Goal(goal.expert, f"{goal.figure}_of_zero", "", 0.0, True).value(measured)
+            beside = f" (always 0: {zero:.3g})"
+        sign = "≤" if goal.at_most else "≥"
+        verdict = "reached" if goal.reached(measured) else "**missed**"
+        lines.append(f"| synth_{goal.expert} | {goal.what} | {shown[0]}{beside} | {sign} {shown[1]} | {verdict} |")
+    return "\n".join(lines)

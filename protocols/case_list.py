@@ -6,8 +6,8 @@ from functools import cache
 from pathlib import Path
 
 LISTS = Path(__file__).parent / "lists"
-OF_DATASET = {"mead": ("mead_eat100", "mead_iuface182"), "hdtf": ("hdtf_edtalk77",)}
-"""Data set -> its lists."""
+OF_OTHERS = {"mead": ("mead_eat100",), "hdtf": ("hdtf_edtalk77",)}
+"""Data set -> lists that others made from its files, so that every clip exists; mead_iuface182 follows a rule instead."""
 
 
 @cache
@@ -18,5 +18,5 @@ def read_list(name: str) -> tuple[tuple[str, ...], ...]:
 
 
 def listed_clips(dataset: str) -> frozenset[str]:
-    """Every clip id that a published list of the data set names."""
-    return frozenset(id for name in OF_DATASET.get(dataset, ()) for columns in read_list(name) for id in columns)
+    """Every clip id that a list of others names."""
+    return frozenset(id for name in OF_OTHERS.get(dataset, ()) for columns in read_list(name) for id in columns)

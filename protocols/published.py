@@ -119,12 +119,11 @@ class Published(Protocol):
 
     def incomplete(self, data: Path | None) -> str | None:
         manifest = self._manifest(data)
-        here = {clip.id for clip in manifest.clips}
-        lacks = self._lacking_clips(here) if self.spec.clips else self._lacking_counts(manifest)
+        lacks = self._lacking_clips(manifest) if self.spec.clips else self._lacking_counts(manifest)
         if self.size != manifest.size:
             sizes = " and ".join(f"{height}x{width}" for height, width in (manifest.size, self.size))
             lacks.append(f"the clips' and the protocol's height and width differ: {sizes}")
-        return "; ".join([*lacks, f"see {Path(data or '') / 'report.md'}"]) if lacks else None
+        return "; ".join([*lacks, "report.md of the prepared folder has all of it"]) if lacks else None
 
     def _manifest(self, data: Path | None) -> Manifest:
         dataset = self.spec.dataset
@@ -162,10 +161,12 @@ class Published(Protocol):
         first = {columns[0] for columns in read_list(self.spec.first)} if self.spec.first else set()
         return sorted(places, key=lambda id: (id not in first, 0 if id in first else places[id], _digest(id)))
 
-    def _lacking_clips(self, here: set[str]) -> list[str]:
-        """What of a list is not in the data; a clip that is there and too short is not lacking."""
+    def _lacking_clips(self, manifest: Manifest) -> list[str]:
+        """What of a list is not in the data; neither a clip that is too short lacks, nor one that does not exist."""
+        here = {clip.id for clip in manifest.clips}
         listed = [columns[0] for columns in read_list(self.spec.clips or "")]
-        absent = [id for id in listed if id not in here]
+        whole = {who for who, (count, full) in self._counts(manifest).items() if count >= full}
+        absent = [id for id in listed if id not in here and id.split("/")[0] not in whole]
         lacks = []
         if absent:
             found = f"{len(listed) - len(absent)} of {len(listed)} listed clips are here"
@@ -178,16 +179,20 @@ class Published(Protocol):
         return lacks
 
     def _lacking_counts(self, manifest: Manifest) -> list[str]:
-        counts = Counter(clip.identity for clip in manifest.clips)
-        short = {who: n for who, n in self.spec.expected.items() if counts[who] < n}
+        counts = self._counts(manifest)
+        short = [f"{who} {count} of {full}" for who, (count, full) in counts.items() if count < full]
         if short:
-            found = sum(min(counts[who], n) for who, n in self.spec.expected.items())
-            parts = _join([f"{who} {counts[who]} of {n}" for who, n in short.items()])
-            return [f"{found} of {sum(self.spec.expected.values())} clips are here: {parts}"]
+            found = sum(min(count, full) for count, full in counts.values())
+            return [f"{found} of {sum(self.spec.expected.values())} clips are here: {_join(short)}"]
         if self.spec.expected_clips and len(manifest.clips) < self.spec.expected_clips:
             missing = f"; missing: {_join(manifest.missing)}" if manifest.missing else ""
             return [f"{len(manifest.clips)} of {self.spec.expected_clips} clips are here{missing}"]
         return []
+
+    def _counts(self, manifest: Manifest) -> dict[str, tuple[int, int]]:
+        """Identity -> (clips in the data, clips of the complete data set)."""
+        counts = Counter(clip.identity for clip in manifest.clips)
+        return {who: (counts[who], full) for who, full in self.spec.expected.items()}
 
 
 def _case(data: Path, target: ManifestClip, reference: ManifestClip) -> Case:

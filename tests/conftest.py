@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.weights import Weights
+from protocols.synth.arrays import TESTING, write_arrays
 
 
 @pytest.fixture(scope="session")
@@ -44,4 +45,12 @@ def papers() -> Path:
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def synth_test_arrays(tmp_path_factory) -> Path:
+    """1,080 stills of 120 people and 110 clips of 110 others whom no expert has seen, rendered once per session."""
+    folder = tmp_path_factory.mktemp("unseen")
+    write_arrays(folder, TESTING)
     return folder

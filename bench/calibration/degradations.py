@@ -129,12 +129,12 @@ DEGRADATIONS: dict[str, Degradation] = {
     for one in (
         Degradation("blur", "Gaussian blur", "sigma, px", (0, 0.5, 1, 2, 4), blur),
         Degradation("noise", "Gaussian noise", "sigma, grey levels", (0, 4, 8, 16, 32), noise),
-        Degradation("compression", "x264", "crf", (0, 20, 28, 36, 44), compression),
-        Degradation("weaker_aus", "weaker Action Units", "share taken off", QUARTERS, weaker_aus),
-        Degradation("other_person", "another person", "share of clips", QUARTERS, other_person),
-        Degradation("late_speech", "late speech", "frames", (0, 1, 2, 4, 8), late_speech),
-        Degradation("other_speech", "another sentence", "share of clips", QUARTERS, other_speech),
-        Degradation("held_frames", "held frames", "repeats of a frame", (0, 1, 3, 7, 15), held_frames),
-        Degradation("shuffled_frames", "frames in random order", "window, frames", (0, 2, 4, 8, 16), shuffled_frames),
+        Degradation("compression", "Compression by x264", "crf", (0, 20, 28, 36, 44), compression),
+        Degradation("weaker_aus", "Weaker Action Units", "share taken off", QUARTERS, weaker_aus),
+        Degradation("other_person", "Another person", "share of clips", QUARTERS, other_person),
+        Degradation("late_speech", "Late speech", "frames", (0, 1, 2, 4, 8), late_speech),
+        Degradation("other_speech", "Another sentence", "share of clips", QUARTERS, other_speech),
+        Degradation("held_frames", "Held frames", "repeats of a frame", (0, 1, 3, 7, 15), held_frames),
+        Degradation("shuffled_frames", "Frames in random order", "window, frames", (0, 2, 4, 8, 16), shuffled_frames),
     )
 }

@@ -70,7 +70,7 @@ def _curve(panel, curve: Mapping[str, Any], unit: str) -> None:
     capped = CAP.get(curve["metric"]) == values[0] and values[-1] != values[0]
     panel.plot(at[capped:], values[capped:], "o-", color=colour, markersize=2.5, linewidth=1)
     if capped:
-        panel.annotate(f"{values[0]:g}", (0, 1), xycoords=("data", "axes fraction"), fontsize=6, ha="center", va="top")
+        panel.annotate(f"{values[0]:g}", (-0.2, 1), xycoords=("data", "axes fraction"), fontsize=6, va="top")
     panel.set_title(curve["metric"] + (f" ({unit})" if unit else ""))
     panel.set_xticks(at, [f"{amount:g}" for amount in curve["amounts"]])
     panel.set_xlim(-0.3, at[-1] + 0.3)
@@ -85,20 +85,17 @@ def _bias(points: Mapping[str, Mapping[str, Any]]):
     figure, panels = _panels(len(points))
     for panel, (name, both) in zip(panels, points.items(), strict=True):
         per_clip = both["rows"][-1]["n"] / both["clips"][-1]["n"]
-        for kind, label, style, colour in (
-            ("rows", "single rows", "o-", CLAIMED),
-            ("clips", "whole clips", "s--", SHOWN),
-        ):
+        for kind, style, colour in (("rows", "o-", CLAIMED), ("clips", "s--", SHOWN)):
             scale = per_clip if kind == "clips" else 1
             n = [point["n"] * scale for point in both[kind]]
             means, errors = ([point[key] for point in both[kind]] for key in ("mean", "error"))
-            panel.errorbar(n, means, errors, fmt=style, color=colour, markersize=2.5, linewidth=1, label=label)
+            panel.errorbar(n, means, errors, fmt=style, color=colour, markersize=2.5, linewidth=1)
         panel.axhline(0, color="0.8", linewidth=0.6, zorder=0)
         panel.set_xscale("log", base=2)
         ticks = [point["n"] for point in both["rows"]]
         panel.set_xticks(ticks, [f"{n:g}" for n in ticks])
         panel.set_title(name)
         panel.set_xlabel("rows in a half")
-    panels[0].legend(frameon=False, fontsize=6)
-    figure.suptitle("Two samples of one distribution: the true distance is 0", x=0.01, ha="left", fontsize=9)
+    title = "Halves of one distribution, truly 0 apart; black: single rows, grey: whole clips"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=8)
     return figure

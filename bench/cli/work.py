@@ -46,6 +46,8 @@ def run_plan(
         seed=seed, settings=parse_settings(settings), videos=videos,
     )  # fmt: skip
     progress = make_progress()
+    if plan.incomplete:
+        progress.say(f"incomplete data: {plan.incomplete}")
     outcome = run(
         plan, out or plan.default_out(), weights=weights, progress=progress, devices=expand_devices(devices),
         shard=parse_shard(shard), retry_failed=retry_failed,

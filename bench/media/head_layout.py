@@ -360,17 +360,17 @@ def ellipsoid(centre: np.ndarray, radii: np.ndarray, rows: int, columns: int) ->
     return (centre + radii * shape).reshape(-1, 3), grid_triangles(rows, columns, wrap=True)
 
 
-_EYE_RINGS_RADII = np.array([0.004, 0.042, 0.053, 0.093, 0.111, 0.15, 0.19, 0.2149])
+EYEBALL_RINGS = np.array([0.004, 0.042, 0.053, 0.093, 0.111, 0.15, 0.19, 0.2149])
 """Rings of the eyeball, by their distance from the axis of gaze: pupil, iris, white."""
 EYE_COLUMNS = 14
 
 
 def _eyeball() -> tuple[np.ndarray, np.ndarray]:
-    sine = (_EYE_RINGS_RADII / EYE_RADIUS)[:, None]
+    sine = (EYEBALL_RINGS / EYE_RADIUS)[:, None]
     around = -np.linspace(0, 2 * np.pi, EYE_COLUMNS, endpoint=False)[None]
     x, y = sine * np.cos(around), sine * np.sin(around)
     directions = np.stack([x, y, np.sqrt(1 - sine**2) + 0 * x], -1).reshape(-1, 3)
-    rings = grid_triangles(len(_EYE_RINGS_RADII), EYE_COLUMNS, wrap=True)
+    rings = grid_triangles(len(EYEBALL_RINGS), EYE_COLUMNS, wrap=True)
     pupil = [(0, EYE_COLUMNS - 1 - i, EYE_COLUMNS - 2 - i) for i in range(EYE_COLUMNS - 2)]
     return directions, np.concatenate([_toward_viewer(directions, rings), _toward_viewer(directions, np.array(pupil))])
 

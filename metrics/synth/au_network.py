@@ -1,9 +1,9 @@
-"""The network of expert B: depthwise-separable convolutions on brightness and its gradient; AUs only.
+"""The networks of expert B: the eyes in the whole frame, then separable convolutions on brightness and its gradient.
 
-96x96: brightness, with the frame's own mean and contrast taken out, and its horizontal and vertical differences ->
-4x4 patches -> inverted residual blocks (a 3x3 filter per channel, then two layers per pixel) at 24x24, 12x12 and 6x6 ->
-the 6x6 map laid out flat -> 24 AUs. It sees no colour, knows no landmarks, and shares neither weights nor training identities
-with expert A.
+96x96 crop: brightness, with its own mean and contrast taken out, and its horizontal and vertical differences -> 6x6
+patches -> inverted residual blocks (a 3x3 filter per channel, then two layers per pixel) at 16x16, 8x8 and 4x4 -> the 4x4
+map laid out flat -> 24 AUs. It sees no colour, knows no landmarks but the eyes, and shares neither weights nor training
+people with expert A.
 """
 
 from __future__ import annotations
@@ -12,40 +12,45 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from metrics.synth.alignment import EyeLocator
 from metrics.synth.au_regression import NUM_AUS
 
 LUMA = (0.299, 0.587, 0.114)
 
 
 class AUNetwork(nn.Module):
-    """Frames to AUs by brightness and gradient."""
+    """Crops to AUs by brightness and gradient; `locator` is the network that finds where to crop."""
 
     SIZE = 96
-    """Side of the input in px."""
-    WIDTHS = (48, 96, 160)
+    """Side of the crop in px."""
+    WIDTHS = (64, 128, 192)
     DEPTHS = (2, 2, 2)
-    SQUEEZED = 48
+    SQUEEZED = 64
     HIDDEN = 96
 
     def __init__(self):
         super().__init__()
-        self.patches = nn.Conv2d(3, self.WIDTHS[0], 4, stride=4)
+        self.locator = EyeLocator()
+        self.patches = nn.Conv2d(3, self.WIDTHS[0], 6, stride=6)
         blocks: list[nn.Module] = []
         for before, width, depth in zip((None, *self.WIDTHS), self.WIDTHS, self.DEPTHS, strict=False):
-            if before is not None:
-                blocks.append(nn.Conv2d(before, width, 2, stride=2))
+            blocks += [] if before is None else [nn.Conv2d(before, width, 2, stride=2)]
             blocks += [Separable(width) for _ in range(depth)]
         self.blocks = nn.Sequential(*blocks)
         self.squeeze = nn.Sequential(nn.Conv2d(self.WIDTHS[-1], self.SQUEEZED, 1), nn.BatchNorm2d(self.SQUEEZED))
-        flat = self.SQUEEZED * (self.SIZE // 16) ** 2
+        flat = self.SQUEEZED * (self.SIZE // 24) ** 2
         self.aus = nn.Sequential(nn.Linear(flat, self.HIDDEN), nn.SiLU(), nn.Linear(self.HIDDEN, NUM_AUS))
         self.register_buffer("floor", torch.zeros(NUM_AUS))
 
-    def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """Raw AUs float32 (n, 24), without bounds, of frames uint8 (n, 96, 96, 3) RGB."""
-        features = F.silu(self.squeeze(self.blocks(self.patches(brightness_and_gradient(frames)))))
+    def forward(self, crops: torch.Tensor) -> torch.Tensor:
+        """Raw AUs float32 (n, 24), without bounds, of crops uint8 (n, SIZE, SIZE, 3) RGB."""
+        features = F.silu(self.squeeze(self.blocks(self.patches(brightness_and_gradient(crops)))))
         with torch.autocast(features.device.type, enabled=False):
             return self.aus(features.float().flatten(1))
+
+    def locate(self, frames: torch.Tensor) -> torch.Tensor:
+        """Eye centres float32 (n, 2, 2) in units of the frame's sides, of frames uint8 (n, 64, 64, 3) RGB."""
+        return self.locator(brightness_and_gradient(frames))
 
 
 class Separable(nn.Module):
@@ -63,8 +68,8 @@ class Separable(nn.Module):
 
 
 def brightness_and_gradient(frames: torch.Tensor) -> torch.Tensor:
-    """float32 (n, 3, H, W) of frames uint8 (n, H, W, 3): brightness with mean 0 and variance 1 in each frame, and its
-    central differences along x and y, 0 at the edges."""
+    """float32 (n, 3, H, W) of frames uint8 (n, H, W, 3): brightness with mean 0 and variance 1 in each frame, and twice
+    its central differences along x and y, 0 at the edges."""
     gray = frames.float() @ torch.tensor(LUMA, device=frames.device)
     gray = gray - gray.mean((1, 2), keepdim=True)
     gray = gray / (gray.square().mean((1, 2), keepdim=True).sqrt() + 1)

@@ -1,8 +1,7 @@
-"""Random changes of a training frame: mirroring, moving, and the damage that generated and coded video shows.
+"""Random changes of a training frame: mirroring, and the damage that generated and coded video shows.
 
-Mirroring exchanges left and right in the names of AUs and in the numbers of landmarks; moving takes the landmarks
-along. The damage (blur, lower resolution, noise, JPEG, light and colour) keeps an expert sane on frames that are worse
-than those of the world.
+Mirroring exchanges left and right in the names of AUs and in the numbers of landmarks. The damage (blur, lower
+resolution, noise, JPEG, light and colour) keeps an expert sane on frames that are worse than those of the world.
 """
 
 from __future__ import annotations
@@ -31,13 +30,6 @@ MIRROR68 = np.array((
 # fmt: on
 """int64 (68,): the iBUG point that lies there in a mirrored face."""
 
-MAX_SHIFT = 0.06
-"""Of the frame's side."""
-MAX_SCALE = 0.12
-MAX_TURN = 0.14
-"""Radians, in the image plane."""
-
-
 def mirror(frame: np.ndarray, xy: np.ndarray, aus: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The face seen in a mirror.
 
@@ -48,26 +40,6 @@ def mirror(frame: np.ndarray, xy: np.ndarray, aus: np.ndarray) -> tuple[np.ndarr
     """
     flipped = xy[MIRROR68] * (-1, 1) + (frame.shape[1], 0)
     return np.ascontiguousarray(frame[:, ::-1]), flipped.astype(xy.dtype), aus[MIRROR_AUS]
-
-
-def move(frame: np.ndarray, xy: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Frame and points after a small random shift, scale and turn about the frame's centre; its edge is repeated outwards.
-
-    Args:
-        frame: uint8 (H, W, 3).
-        xy: float (68, 2) px of the frame; the centre of its first pixel is (0.5, 0.5).
-    """
-    import cv2
-
-    height, width = frame.shape[:2]
-    centre = np.array([width, height]) / 2
-    scale, turn = 1 + rng.uniform(-MAX_SCALE, MAX_SCALE), rng.uniform(-MAX_TURN, MAX_TURN)
-    linear = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    shift = centre - linear @ centre + rng.uniform(-MAX_SHIFT, MAX_SHIFT, 2) * (width, height)
-    # OpenCV counts from the centre of the first pixel.
-    matrix = np.column_stack([linear, linear @ (0.5, 0.5) + shift - 0.5])
-    moved = cv2.warpAffine(frame, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return moved, (xy @ linear.T + shift).astype(xy.dtype)
 
 
 def damage(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:

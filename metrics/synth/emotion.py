@@ -1,8 +1,8 @@
 """`synth_emotion`: which of MEAD's eight emotions a synthetic clip shows.
 
-A residual convnet on the face in every frame, at 64x64; a frame's say in the clip is its attention, a softmax over time of a score that
-the network gives it, so that neutral moments and pauses do not drown the emotion. One decision per clip, from the mean of
-the frames' features under the attention and their plain mean (`metrics.synth.train_emotion`).
+A residual convnet on the face in every frame, at 64x64; a frame's say in the clip is its attention, a softmax over time
+of a score that the network gives it, so that neutral moments and pauses do not drown the emotion. One decision per clip,
+from the mean of the frames' features under the attention and their plain mean (`metrics.synth.train_emotion`).
 """
 
 from __future__ import annotations

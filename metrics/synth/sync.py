@@ -74,6 +74,7 @@ def lip_features(network, faces: np.ndarray, batch: int = 64) -> np.ndarray:
 
     from metrics.functional.sync import WINDOW
     from metrics.synth.convnet import pixels
+    from metrics.synth.sync_network import lip_windows
 
     count = len(faces) - WINDOW + 1
     if count < 1:
@@ -82,7 +83,7 @@ def lip_features(network, faces: np.ndarray, batch: int = 64) -> np.ndarray:
     with torch.inference_mode():
         images = pixels(faces, device)
         parts = [
-            network.forward_lips(images[start : min(start + batch, count) + WINDOW - 1])
+            network.forward_lips(lip_windows(images[start : min(start + batch, count) + WINDOW - 1]))
             for start in range(0, count, batch)
         ]
     return torch.cat(parts).cpu().numpy()

@@ -36,15 +36,19 @@ class SyncNetwork(nn.Module):
         self.register_buffer("mean", torch.zeros(COEFFICIENTS))
         self.register_buffer("scale", torch.ones(COEFFICIENTS))
 
-    def forward_lips(self, images: torch.Tensor) -> torch.Tensor:
-        """float (T, 3, 48, 48) in [-1, 1] -> unit vectors float (T - 4, 64), one per window of 5 frames in a row."""
-        windows = images.unfold(0, WINDOW, 1).movedim(-1, 1).flatten(1, 2)
+    def forward_lips(self, windows: torch.Tensor) -> torch.Tensor:
+        """Windows of frames, float (n, 15, 48, 48) -> unit vectors float (n, 64)."""
         return nn.functional.normalize(self.lips(windows).float(), dim=1)
 
     def forward_aud(self, rows: torch.Tensor) -> torch.Tensor:
         """Windows of MFCC, float (n, 1, 13, 20) -> unit vectors float (n, 64)."""
         standard = (rows[:, 0] - self.mean[:, None]) / self.scale[:, None]
         return nn.functional.normalize(self.speech(standard).float(), dim=1)
+
+
+def lip_windows(images: torch.Tensor) -> torch.Tensor:
+    """Frames float (T, 3, 48, 48) in [-1, 1] -> every window of 5 in a row, float (T - 4, 15, 48, 48)."""
+    return images.unfold(0, WINDOW, 1).movedim(-1, 1).flatten(1, 2)
 
 
 def _along_time(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metrics.synth.arrays import Clips, Stills, clips, split, stills
-from metrics.synth.degradations import varied
-from metrics.synth.emotion import emotion_network, faces
+from metrics.synth.crops import FACE, varied
+from metrics.synth.emotion import SIZE, emotion_network, faces
 from metrics.synth.fit import fit
 
 if TYPE_CHECKING:
@@ -87,16 +87,18 @@ def emotion_loss(
 
     from metrics.synth.convnet import pixels
 
+    network.to(memory_format=torch.channels_last)
+
     length = performances.frames.shape[1]
     people = split(shots.identity)[0]
 
     def loss(rng: np.random.Generator) -> torch.Tensor:
         chosen = rng.choice(rows, CLIPS)
         times = [moments(length, rng) for _ in chosen]
-        views = [varied(performances.frames[row][at], rng) for row, at in zip(chosen, times, strict=True)]
+        views = [varied(performances.frames[row][at], FACE, SIZE, rng) for row, at in zip(chosen, times, strict=True)]
         single = rng.choice(people, STILLS)
-        views += [varied(shots.frames[row][None], rng) for row in single]
-        images = np.concatenate([faces(view) for view in views])
+        views += [varied(shots.frames[row][None], FACE, SIZE, rng) for row in single]
+        images = np.concatenate(views)
         aus = np.concatenate(
             [*(performances.aus[row][at] for row, at in zip(chosen, times, strict=True)), shots.aus[single]]
         )

@@ -10,9 +10,9 @@ import numpy as np
 
 from bench.media.errors import UserError
 from metrics.synth.arrays import Stills, split, stills
-from metrics.synth.degradations import varied
+from metrics.synth.crops import FACE, varied
 from metrics.synth.fit import fit
-from metrics.synth.identity import faces, identity_network
+from metrics.synth.identity import SIZE, faces, identity_network
 from metrics.synth.people import People, supervised_contrastive
 
 if TYPE_CHECKING:
@@ -71,11 +71,13 @@ def identity_loss(network: nn.Module, shots: Stills, rows: np.ndarray) -> Callab
 
     from metrics.synth.convnet import pixels
 
+    network.to(memory_format=torch.channels_last)
+
     people = People(shots.identity, rows, EACH)
 
     def loss(rng: np.random.Generator) -> torch.Tensor:
         batch = people.draw(rng, PEOPLE)
-        views = np.concatenate([faces(varied(shots.frames[row][None], rng)) for row in batch])
+        views = np.concatenate([varied(shots.frames[row][None], FACE, SIZE, rng) for row in batch])
         with torch.autocast("cpu", torch.bfloat16):
             embeddings = network(pixels(views))
         return supervised_contrastive(embeddings.float(), torch.from_numpy(shots.identity[batch]), TEMPERATURE)

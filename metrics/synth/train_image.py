@@ -131,6 +131,8 @@ def image_loss(network, heads, shots: Stills, rows: np.ndarray) -> Callable[[np.
 
     from metrics.synth.convnet import pixels
 
+    network.to(memory_format=torch.channels_last)
+
     people = People(shots.identity, rows, EACH)
 
     def loss(rng: np.random.Generator) -> torch.Tensor:

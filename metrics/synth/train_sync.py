@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metrics.extractors.syncnet import MFCC_STEP, MFCC_WINDOW, audio_features
-from metrics.functional.mfcc import int16_samples, mfcc
+from metrics.functional.mfcc import COEFFICIENTS, int16_samples, mfcc
 from metrics.functional.sync import (
     MAX_SHIFT,
     SAMPLES_PER_FRAME,
@@ -20,9 +20,9 @@ from metrics.functional.sync import (
     valid_shift_curve,
 )
 from metrics.synth.arrays import Clips, clips, split
-from metrics.synth.degradations import varied
+from metrics.synth.crops import MOUTH, varied
 from metrics.synth.fit import fit
-from metrics.synth.sync import lip_features, mouths, sync_network
+from metrics.synth.sync import SIZE, lip_features, mouths, sync_network
 
 if TYPE_CHECKING:
     import torch
@@ -98,17 +98,24 @@ def sync_loss(network, performances: Clips, rows: np.ndarray) -> Callable[[np.ra
     import torch
 
     from metrics.synth.convnet import pixels
+    from metrics.synth.sync_network import lip_windows
+
+    network.to(memory_format=torch.channels_last)
+    spoken = {row: torch.from_numpy(mfcc_windows(performances.audio[row])) for row in rows}
+    # Speech that is g times louder has the same cepstrum but for the logarithm of the energy, 2 ln g more.
+    loudness = (torch.arange(COEFFICIENTS) == 0)[:, None]
 
     def loss(rng: np.random.Generator) -> torch.Tensor:
-        lips, speech = [], []
+        seen, heard = [], []
+        for row in rng.choice(rows, min(CLIPS, len(rows)), replace=False):
+            heard.append(spoken[row] + 2 * np.log(rng.uniform(0.5, 1.5)) * loudness)
+            mouth = pixels(varied(performances.frames[row], MOUTH, SIZE, rng))
+            seen.append(lip_windows(mouth)[: len(heard[-1])])
         with torch.autocast("cpu", torch.bfloat16):
-            for row in rng.choice(rows, min(CLIPS, len(rows)), replace=False):
-                faces = mouths(varied(performances.frames[row], rng, zoom=0.05))
-                heard = mfcc_windows(performances.audio[row] * rng.uniform(0.5, 1.5))
-                count = min(len(faces) - 4, len(heard))
-                lips.append(network.forward_lips(pixels(faces))[:count])
-                speech.append(network.forward_aud(torch.from_numpy(heard[:count])))
-        return _contrastive(torch.cat(lips), torch.cat(speech)) + sum(map(_shift_loss, lips, speech)) / len(lips)
+            lips, speech = network.forward_lips(torch.cat(seen)), network.forward_aud(torch.cat(heard))
+        clips_of_lips, clips_of_speech = lips.split([*map(len, seen)]), speech.split([*map(len, heard)])
+        shifts = map(_shift_loss, clips_of_lips, clips_of_speech)
+        return _contrastive(lips, speech) + sum(shifts) / len(seen)
 
     return loss
 

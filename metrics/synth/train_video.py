@@ -135,6 +135,8 @@ def video_loss(network, head, performances: Clips, rows: np.ndarray) -> Callable
 
     from metrics.synth.convnet import pixels
 
+    network.to(memory_format=torch.channels_last)
+
     def loss(rng: np.random.Generator) -> torch.Tensor:
         windows, truth = zip(*(_example(performances, row, rng) for row in rng.choice(rows, WINDOWS)), strict=True)
         with torch.autocast("cpu", torch.bfloat16):

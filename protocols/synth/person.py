@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.media.au import FEAFA_UNITS
 from bench.media.head import AUStyle, HeadShape, Palette
+from bench.media.head_layout import ramp
 from protocols.synth.voice import Voice
 
 HAIR_STYLES = ("short", "crop", "receding", "bald", "parted", "fringe", "bob", "long", "bun", "curly")
@@ -50,9 +51,10 @@ class Setting:
     collar: Colour
     neckline: float
     """Depth of the neckline, model units."""
-    key_direction: Colour
+    key_direction: tuple[float, float, float]
+    """From the head to the key light."""
     key: Colour
-    """Key light: where from, and its colour in linear light."""
+    """Colour of the key light; this and the next two in linear light."""
     fill: Colour
     ambient: Colour
     seed: int
@@ -125,7 +127,8 @@ def person(id: str) -> Person:
     stubble = float(rng.choice([0.0, 0.35, 0.8], p=[0.5, 0.3, 0.2])) if feminine < 0.5 else 0.0
     styles = ("parted", "fringe", "bob", "long", "bun", "curly", "short")
     styles = styles if feminine >= 0.5 else ("short", "crop", "receding", "bald", "parted", "curly", "fringe")
-    f0 = 115 * 2 ** (float(rng.normal(0, 0.12)) + 0.85 * ramp01(feminine))
+    high = float(ramp(feminine))  # few voices lie half way
+    f0 = 115 * 2 ** (float(rng.normal(0, 0.12)) + 0.85 * high)
     return Person(
         id=id,
         shape=shape,
@@ -138,17 +141,12 @@ def person(id: str) -> Person:
         voice=Voice(
             f0_hz=float(f0),
             f0_range=float(rng.uniform(3.5, 9)),
-            formant_scale=float(0.97 + 0.18 * ramp01(feminine) + rng.normal(0, 0.025)),
+            formant_scale=float(0.97 + 0.18 * high + rng.normal(0, 0.025)),
             breathiness=float(rng.uniform(0.05, 0.35)),
             rate=float(rng.uniform(0.88, 1.16)),
             brightness=float(rng.uniform(-0.8, 0.8)),
         ),
     )
-
-
-def ramp01(value: float) -> float:
-    """Smooth step on [0, 1]: few people lie half way."""
-    return value * value * (3 - 2 * value)
 
 
 def _style(rng: np.random.Generator, shape: HeadShape) -> AUStyle:
