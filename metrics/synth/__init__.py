@@ -8,4 +8,12 @@ makes them again.
 |---|---|
 | `arrays.py` | the training arrays on disk, and which identities are left for validation |
 | `training.py` | the training loop, checkpoints, weight files |
+| `fit.py` | one expert: train, round, measure, save |
+| `crops.py`, `degradations.py` | fixed parts of frames, random views of them, known damage |
+| `convnet.py`, `people.py` | blocks of the networks; batches of people and the contrast between them |
+| `identity.py`, `train_identity.py` | who it is: csim |
+| `sync.py`, `sync_network.py`, `train_sync.py` | lips and speech: lse_c, lse_d, av_offset |
+| `image.py`, `image_network.py`, `train_image.py` | frames: fid, kid, lpips |
+| `video.py`, `video_network.py`, `train_video.py` | windows of 16 frames: fvd |
+| `emotion.py`, `emotion_network.py`, `train_emotion.py` | the emotion of a clip: acc_emo |
 """

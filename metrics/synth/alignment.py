@@ -67,7 +67,9 @@ class EyeLocator(nn.Module):
     def __init__(self, channels: int = 3):
         super().__init__()
         widths = (channels, *self.WIDTHS)
-        layers = [convolution(a, b, 5 if a == channels else 3, stride=2) for a, b in zip(widths, self.WIDTHS, strict=False)]
+        layers = [
+            convolution(a, b, 5 if a == channels else 3, stride=2) for a, b in zip(widths, self.WIDTHS, strict=False)
+        ]
         self.layers = nn.Sequential(*layers, nn.Flatten())
         self.eyes = nn.Linear(self.WIDTHS[-1] * (self.SIZE // 16) ** 2, 4)
 

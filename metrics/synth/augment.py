@@ -30,6 +30,7 @@ MIRROR68 = np.array((
 # fmt: on
 """int64 (68,): the iBUG point that lies there in a mirrored face."""
 
+
 def mirror(frame: np.ndarray, xy: np.ndarray, aus: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The face seen in a mirror.
 

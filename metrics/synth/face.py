@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from metrics.extractor import Features
-from metrics.synth.frame_expert import FrameExpert
+from metrics.synth.face_expert import FaceExpert
 
 
-class SynthFace(FrameExpert):
+class SynthFace(FaceExpert):
     """Features:
 
     xy68: float32 (T, 68, 2), iBUG points, x and y in px of the frame (the centre of its first pixel is (0.5, 0.5)).
@@ -24,23 +24,23 @@ class SynthFace(FrameExpert):
     version = 1
     weights = ("synth_face",)
 
-    def __init__(self, files, device="cpu"):
-        super().__init__(files, device)
-        from metrics.extractors.cores import for_inference
+    @staticmethod
+    def make_network():
         from metrics.synth.face_network import FaceNetwork
-        from metrics.synth.training import load_weights
 
-        self.size = FaceNetwork.SIZE
-        self._network = for_inference(load_weights(FaceNetwork(), files["synth_face"]), device)
+        return FaceNetwork()
 
     def _describe(self, frames: np.ndarray) -> Features:
+        from metrics.synth.alignment import FRAME, back
         from metrics.synth.au_regression import readings
 
-        output = self._network(self._input(frames))
-        aus = readings(output.aus, self._network.floor)
-        scale = np.array([frames.shape[2], frames.shape[1]], np.float32)
+        crops, matrices = self.crops(frames)
+        output = self.network(crops)
+        aus, hidden = readings(output.aus, self.network.floor), output.hidden
+        points = back(matrices, self.network.SIZE * output.xy.double().cpu().numpy())
+        size = np.array([frames.shape[2], frames.shape[1]])
         return {
-            "xy68": output.xy.cpu().numpy() * scale,
+            "xy68": (points * size / FRAME).astype(np.float32),
             "aus": aus.cpu().numpy(),
-            "hidden": output.hidden.cpu().numpy(),
+            "hidden": hidden.cpu().numpy(),
         }

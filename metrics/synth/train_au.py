@@ -10,7 +10,7 @@ from metrics.synth.au import SynthAU
 from metrics.synth.au_network import AUNetwork
 from metrics.synth.au_regression import au_loss
 from metrics.synth.face_samples import Batch, FaceSamples
-from metrics.synth.face_training import Log, train_expert
+from metrics.synth.face_training import AU_WEIGHT, Log, train_expert
 from metrics.synth.training import Budget, Recipe
 
 SEED = 1000
@@ -22,10 +22,9 @@ def train_au(
 ) -> dict[str, dict]:
     """Train expert B on the identities with an odd id and write its weights. Arguments and result: `train_face`."""
     return train_expert(
-        AUNetwork,
-        batch_loss,
-        lambda network, frames: network(frames),
         SynthAU,
+        batch_loss,
+        lambda network, crops: network(crops),
         FaceSamples(data, parity=1),
         data=data,
         out=out,
@@ -36,5 +35,5 @@ def train_au(
 
 
 def batch_loss(network: AUNetwork, batch: Batch) -> torch.Tensor:
-    """Of the AUs, a scalar."""
-    return au_loss(network(torch.from_numpy(batch.frames)), torch.from_numpy(batch.aus))
+    """Of AUs."""
+    return AU_WEIGHT * au_loss(network(torch.from_numpy(batch.crops)), torch.from_numpy(batch.aus))

@@ -6,16 +6,13 @@ from pathlib import Path
 
 import torch
 
-from bench.media.landmarks import EYE_OUTER_CORNERS68
+from metrics.synth.alignment import SPAN
 from metrics.synth.au_regression import au_loss
 from metrics.synth.face import SynthFace
 from metrics.synth.face_network import FaceNetwork
 from metrics.synth.face_samples import Batch, FaceSamples
-from metrics.synth.face_training import Log, train_expert
+from metrics.synth.face_training import AU_WEIGHT, Log, train_expert
 from metrics.synth.training import Budget, Recipe
-
-AU_WEIGHT = 10.0
-"""Of the AU loss beside the landmark loss: at the end of a training both are about equal."""
 
 
 def train_face(
@@ -32,10 +29,9 @@ def train_face(
         figures of `held_out_accuracy`, which are also in the metadata of the file.
     """
     return train_expert(
-        FaceNetwork,
-        face_loss,
-        lambda network, frames: network(frames).aus,
         SynthFace,
+        face_loss,
+        lambda network, crops: network(crops).aus,
         FaceSamples(data, parity=0),
         data=data,
         out=out,
@@ -46,13 +42,7 @@ def train_face(
 
 
 def face_loss(network: FaceNetwork, batch: Batch) -> torch.Tensor:
-    """Of landmarks and AUs, a scalar."""
-    output = network(torch.from_numpy(batch.frames))
-    landmarks = landmark_loss(output.xy, torch.from_numpy(batch.xy))
+    """Of AUs, and the mean distance of the landmarks over the distance between the eyes."""
+    output = network(torch.from_numpy(batch.crops))
+    landmarks = SPAN * (output.xy - torch.from_numpy(batch.xy)).norm(dim=-1).mean()
     return landmarks + AU_WEIGHT * au_loss(output.aus, torch.from_numpy(batch.aus))
-
-
-def landmark_loss(xy: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Mean distance of the points float (n, 68, 2) over the mean distance between the outer eye corners."""
-    left, right = (target[:, corner] for corner in EYE_OUTER_CORNERS68)
-    return (xy - target).norm(dim=-1).mean() / (left - right).norm(dim=-1).mean()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-WINDOWS = 12
+WINDOWS = 24
 """Windows in a batch."""
 AUS = 24
 CHANGES = ("shuffle", "freeze", "speed", "jitter", "flicker", "blur", "noise")
