@@ -88,7 +88,6 @@ def emotion_loss(
     from metrics.synth.convnet import pixels
 
     network.to(memory_format=torch.channels_last)
-
     length = performances.frames.shape[1]
     people = split(shots.identity)[0]
 

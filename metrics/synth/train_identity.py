@@ -72,7 +72,6 @@ def identity_loss(network: nn.Module, shots: Stills, rows: np.ndarray) -> Callab
     from metrics.synth.convnet import pixels
 
     network.to(memory_format=torch.channels_last)
-
     people = People(shots.identity, rows, EACH)
 
     def loss(rng: np.random.Generator) -> torch.Tensor:

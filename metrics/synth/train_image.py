@@ -76,8 +76,8 @@ def image_sensitivity(weights: Path, data: Path) -> dict[str, float]:
     """FID and LPIPS of the stills of `data` against spoilt copies.
 
     Returns:
-        `fid_blur_0.5` ... `lpips_jpeg_7`: of every strength of LEVELS; `fid_halves`: between the frames of one half of the
-        people and the other; `lpips_same`, `lpips_swap`: between two frames of one person, and of two people.
+        `fid_blur_0.5` ... `lpips_jpeg_7`: of every strength of LEVELS; `fid_same`, `lpips_same`: between different frames of
+        the same people; `fid_swap`, `lpips_swap`: between frames of different people.
     """
     from metrics.synth.training import load_weights
 
@@ -132,7 +132,6 @@ def image_loss(network, heads, shots: Stills, rows: np.ndarray) -> Callable[[np.
     from metrics.synth.convnet import pixels
 
     network.to(memory_format=torch.channels_last)
-
     people = People(shots.identity, rows, EACH)
 
     def loss(rng: np.random.Generator) -> torch.Tensor:
@@ -161,7 +160,8 @@ def _figures(network: nn.Module, shots: Stills, rows: np.ndarray, most: int = 40
             figures[f"fid_{kind}_{strength:g}"] = frechet_distance(_pool(network, changed), clean)
             figures[f"lpips_{kind}_{strength:g}"] = _mean_distance(network, changed, frames)
     half = len(rows) // 2
-    figures["fid_halves"] = frechet_distance(clean[:half], clean[half:])
+    figures["fid_same"] = frechet_distance(clean[::2], clean[1::2])
+    figures["fid_swap"] = frechet_distance(clean[:half], clean[half:])
     same = identity[1:] == identity[:-1]
     figures["lpips_same"] = _mean_distance(network, frames[1:][same], frames[:-1][same])
     figures["lpips_swap"] = _mean_distance(network, frames[:half], frames[half : 2 * half])

@@ -136,7 +136,7 @@ class SynthDisentangle(Synth):
 
 
 class SynthGeneralise(Synth):
-    """People, backgrounds and light that neither methods nor experts have learnt from."""
+    """People nobody has learnt from, before a kind of background that methods have not seen."""
 
     name: ClassVar[str] = "synth_generalise"
     title: ClassVar[str] = "rendered people, generalisation: unseen people before unseen backgrounds"

@@ -199,3 +199,19 @@ def test_every_extractor_asks_for_files_of_the_lock():
         extractor = registry.extractor(name)
         assert extractor.name == name
         assert set(extractor.weights) <= set(files), name
+
+
+def test_a_shipped_file_is_taken_from_the_repository_as_it_is(tmp_path, monkeypatch):
+    """Oracle: the lock's own path; nothing is downloaded, and a lost file names the command that makes it again."""
+    lock = tmp_path / "lock.toml"
+    lock.write_text(
+        '[[file]]\nname = "small"\nfile = "small.bin"\nshipped = "nets/small.bin"\nlicence = "MIT"\nwhat = "a net"\n'
+        'how = "python -m bench train small"\n'
+    )
+    monkeypatch.setattr("bench.weights.SHIPPED_ROOT", tmp_path)
+    weights = Weights(tmp_path / "cache", lock)
+    assert weights.missing(["small"]).endswith("python -m bench train small")
+    (tmp_path / "nets").mkdir()
+    (tmp_path / "nets" / "small.bin").write_bytes(b"anything")
+    assert weights.require(["small"]) == {"small": tmp_path / "nets" / "small.bin"}
+    assert weights.files["small"].pin == "shipped"
