@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol as Interface
 
 
@@ -19,6 +21,25 @@ class Progress(Interface):
 def make_progress() -> Progress:
     """A bar if stderr is a terminal, else plain lines."""
     return _Bar() if sys.stderr.isatty() else _Lines()
+
+
+@contextmanager
+def counted(progress: Progress, what: str) -> Iterator[Callable[[int], None]]:
+    """A function to call with the total for every thing done: the first call starts the bar, the block's end stops it."""
+    begun = False
+
+    def step(total: int) -> None:
+        nonlocal begun
+        if not begun:
+            progress.start(total, what)
+            begun = True
+        progress.step()
+
+    try:
+        yield step
+    finally:
+        if begun:
+            progress.stop()
 
 
 class _Lines:

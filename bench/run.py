@@ -18,7 +18,7 @@ from bench.media.clip import Clip
 from bench.media.errors import BenchError, Undefined, UserError
 from bench.plan import Plan, resolve_metrics
 from bench.pool import work
-from bench.progress import Progress
+from bench.progress import Progress, counted
 from bench.provenance import environment
 from bench.store import Record, RunStore, write_atomically
 from bench.weights import Weights
@@ -170,20 +170,8 @@ def _make_ready(plan: Plan, tasks: list[Task], progress: Progress) -> None:
     places = {case.id: place for place, case in enumerate(plan.all_cases)}
     after = {(places[task.case.id] + 1) % len(plan.all_cases) for task in tasks}
     needed = dict.fromkeys([places[task.case.id] for task in tasks] + sorted(after))
-    begun = False
-
-    def step(total: int) -> None:
-        nonlocal begun
-        if not begun:
-            progress.start(total, "render")
-            begun = True
-        progress.step()
-
-    try:
+    with counted(progress, "render") as step:
         plan.protocol.make_ready([plan.all_cases[place] for place in needed], step)
-    finally:
-        if begun:
-            progress.stop()
 
 
 # -- doing it -------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bench import registry
 from bench.media.errors import UserError
-from bench.progress import Progress, duration
+from bench.progress import Progress, counted, duration
 from bench.training import Trained, Training
 from bench.weights import SHIPPED_ROOT, Weights
 
@@ -169,20 +169,8 @@ def test_arrays(weights: Weights, progress: Progress, folder: Path | None = None
 def _rendered(folder: Path, amount, progress: Progress, workers: int | None) -> Path:
     from protocols.synth.arrays import write_arrays
 
-    begun = False
-
-    def step(total: int) -> None:
-        nonlocal begun
-        if not begun:
-            progress.start(total, "render arrays")
-            begun = True
-        progress.step()
-
-    try:
+    with counted(progress, "render arrays") as step:
         write_arrays(folder, amount, step, workers)
-    finally:
-        if begun:
-            progress.stop()
     return folder
 
 

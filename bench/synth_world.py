@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.media.clip import Clip, hash_file
 from bench.media.errors import UserError
-from bench.progress import Progress, duration
+from bench.progress import Progress, counted, duration
 from protocols.manifest import Manifest, ManifestClip, write_manifest
 from protocols.synth.world import EXPRESSIONS, FPS, SIZE, VERSION, ClipSpec, Split, identities, sentences
 
@@ -62,20 +62,9 @@ def prepare_synth(
         raise UserError("--identities and --clips-per-identity must be at least 1")
     specs = list(dict.fromkeys(clip_specs(split, people, clips_per_person)))
     _refuse_another(out, next((path for spec in specs if (path := clip_path(out, spec)).exists()), None), size)
-    began, made = time.monotonic(), 0
-
-    def step(total: int) -> None:
-        nonlocal made
-        if not made:
-            progress.start(total, "render")
-        made += 1
-        progress.step()
-
-    try:
-        make_ready(out, specs, size, step, workers)
-    finally:
-        if made:
-            progress.stop()
+    began = time.monotonic()
+    with counted(progress, "render") as step:
+        made = make_ready(out, specs, size, step, workers)
     clips = tuple(_entry(out, clip_path(out, spec), spec) for spec in sorted(specs, key=lambda spec: spec.id))
     manifest = Manifest(
         dataset="synth", version=VERSION, fps=FPS, size=size, crop="rendered as it is", storage="lossless",

@@ -1,4 +1,4 @@
-"""The protocols' sections of README.md, from the specs: `python -m protocols.describe` prints them."""
+"""What README.md prints of the specs, a table and a section each: `python -m protocols.describe`."""
 
 from __future__ import annotations
 
@@ -10,28 +10,34 @@ ORDER = (
 )  # fmt: skip
 
 
+def fixed() -> str:
+    """One row per protocol in Markdown: what generation starts from and what it may see."""
+    rows = ["| protocol | reference image | driver | AUs from | clip length |", "|---|---|---|---|---|"]
+    for name in ORDER:
+        spec = read_spec(name)
+        cells = (f"`{name}`", spec.reference, spec.driver, ", ".join(spec.au_sources), spec.clip_length)
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*rows, ""])
+
+
 def section(name: str) -> str:
-    """One protocol in Markdown: what is fixed, then the paper's word, then our reading."""
+    """One protocol in Markdown: what it is, the paper's word, our reading."""
     spec = read_spec(name)
-    # A wrapped quotation holds line ends and the source's own spacing.
-    words = [f"- Paper, {topic}: \u201c{' '.join(text.split())}\u201d" for topic, text in spec.words.items()]
     return "\n".join(
         [
             f"### `{name}`",
             "",
-            f"{spec.title}. {spec.paper}.",
+            f"{spec.title} ({spec.paper}).",
             "",
-            f"- Reference: {spec.reference}. Driver: {spec.driver}.",
-            f"- {spec.fps:g} per second, {spec.size[0]}x{spec.size[1]}; {spec.clip_length}.",
-            f"- By default: {spec.default_subset}.",
-            f"- AUs may come from: {', '.join(spec.au_sources)}.",
-            f"- Table's metrics: {', '.join(f'`{metric}`' for metric in spec.published)}.",
-            *words,
-            *(f"- Ours, {topic}: {text}" for topic, text in spec.reading.items()),
+            "Paper:",
+            *(f"- {topic}: {text}" for topic, text in spec.words.items()),
+            "",
+            "Ours:",
+            *(f"- {topic}: {text}" for topic, text in spec.reading.items()),
             "",
         ]
     )
 
 
 if __name__ == "__main__":
-    print("\n".join(map(section, ORDER)).rstrip())
+    print("\n".join([fixed(), *map(section, ORDER)]).rstrip())

@@ -80,7 +80,7 @@ class ProtocolSpec(BaseModel):
     also: tuple[str, ...] = ()
     """Metrics the papers do not print: the suite's defaults beside an uncommon scale, and its own."""
     words: dict[str, str]
-    """What is the paper's word: topic -> what it says."""
+    """What is the paper's word: topic -> what it says, in our words, and (section 4.1; Table 2), where."""
     reading: dict[str, str]
     """What is our reading: topic -> what we take, and why."""
 

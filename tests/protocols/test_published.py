@@ -14,7 +14,7 @@ from bench import registry
 from bench.media.errors import UserError
 from protocols import iuface182, published
 from protocols.case_list import LISTS, OF_OTHERS, listed_clips, read_list
-from protocols.describe import ORDER, section
+from protocols.describe import ORDER, fixed, section
 from protocols.layouts import crema, mead
 from protocols.published import SPECS, Published, read_spec
 from tests.protocols.prepared import MEAD_TEST, crema_clip, crema_ids, hdtf_clip, mead_clip, mead_ids, prepare
@@ -50,6 +50,7 @@ def test_every_spec_has_its_class_and_its_place_in_the_readme():
     assert tuple(sorted(name for name, one in classes.items() if issubclass(one, Published))) == NAMES
     assert tuple(sorted(ORDER)) == NAMES
     page = (ROOT / "README.md").read_text("utf-8")
+    assert fixed() in page, "README.md: print the table again with python -m protocols.describe"
     for name in NAMES:
         assert section(name) in page + "\n", f"README.md: print `{name}` again with python -m protocols.describe"
         assert re.search(rf"^\| `{name}` \|", page, re.MULTILINE)
@@ -70,14 +71,39 @@ def test_specs_name_things_that_exist(name):
     assert pickle.loads(pickle.dumps(one)) == one
 
 
-def test_quotations_are_verbatim(papers):
-    """Oracle: the papers' text, but for white space."""
-    text = {name: " ".join((papers / f"{name}.md").read_text("utf-8").split()) for name in ("auhead", "iuface")}
+def paper_of(name: str) -> str:
+    return "iuface" if read_spec(name).paper.startswith("IUFace") else "auhead"
+
+
+def test_figures_and_places_are_the_papers(papers):
+    """Oracle: the paper's text, its headings and tables. Every `[words]` entry ends with its place."""
+    number = re.compile(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?")
+    headings = {"section": r"^#* ?{}\.? [A-Z]", "supplement": r"^{}\. [A-Z]", "Table": r"^Table {}[.:]"}
     for name in NAMES:
-        spec = read_spec(name)
-        paper = text["iuface" if spec.paper.startswith("IUFace") else "auhead"]
-        for quotation in spec.words.values():
-            assert " ".join(quotation.split()) in paper, f"{name}: {quotation}"
+        text = (papers / f"{paper_of(name)}.md").read_text("utf-8")
+        printed = set(number.findall(text))
+        for topic, entry in read_spec(name).words.items():
+            said, places = re.fullmatch(r"(.+) \(([^()]+)\)", entry).groups()
+            figures = number.findall(said.replace("x", " x "))  # As in 512x512.
+            assert set(figures) <= printed, f"{name}, {topic}: {set(figures) - printed}"
+            found = re.findall(r"(section|supplement|Table) ([\w.]+)", places)
+            assert found, f"{name}, {topic}: no place"
+            for kind, place in found:
+                heading = headings[kind].format(re.escape(place))
+                assert re.search(heading, text, re.MULTILINE), f"{name}, {topic}: no {kind} {place}"
+
+
+def test_sentences_are_our_own(papers):
+    """Oracle: the papers' text. No eight words in a row, case and punctuation aside, are anywhere in protocols/."""
+
+    def runs(path: Path) -> set[str]:
+        words = re.findall(r"[^\W_]+", path.read_text("utf-8").casefold())
+        return {" ".join(words[n : n + 8]) for n in range(len(words) - 7)}
+
+    theirs = runs(papers / "auhead.md") | runs(papers / "iuface.md")
+    ours = [path for path in ROOT.rglob("*") if path.suffix in (".toml", ".py", ".md")]
+    assert len(ours) > 30 and len(theirs) > 10_000
+    assert {str(path.relative_to(ROOT)): shared for path in ours if (shared := runs(path) & theirs)} == {}
 
 
 def test_gpu_hours(papers):
@@ -85,8 +111,8 @@ def test_gpu_hours(papers):
     seconds = float(
         re.search(r"IUFace \(Ours\)\t1\.89\t31\.44\t([\d.]+)", (papers / "iuface.md").read_text("utf-8"))[1]
     )
-    page = (ROOT / "README.md").read_text("utf-8")
-    rows = {cells[1].strip("` "): cells[4:6] for line in page.splitlines() if len(cells := line.split("|")) == 7}
+    costs = (ROOT / "README.md").read_text("utf-8").partition("\n## ")[0]
+    rows = {cells[1].strip("` "): cells[4:6] for line in costs.splitlines() if len(cells := line.split("|")) == 7}
     hours = {name: [float(re.match(r" *([\d.]+)", cell)[1]) for cell in rows[name]] for name in ORDER[:6]}
     iuface = {"mead_std_iuface": (182, 182), "mead_disentangle": (182, 182), "hdtf_generalise": (77, 416)}
     for name, counts in iuface.items():
@@ -274,7 +300,7 @@ def test_a_part_of_the_list_is_a_protocol_marked_incomplete(tmp_path):
     assert [case.id for case in one.cases(data)] == listed[:61]
     line = one.incomplete(data)
     assert line.startswith(f"61 of 100 listed clips are here; missing: {', '.join(listed[61:66])}, and 34 more; ")
-    assert line.endswith(f"see {data / 'report.md'}") and "\n" not in line
+    assert line.endswith("; report.md of the prepared folder has all of it") and "\n" not in line
 
 
 def test_a_part_of_the_subjects(tmp_path):
