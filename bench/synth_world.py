@@ -9,7 +9,8 @@ from bench.media.clip import Clip, hash_file
 from bench.media.errors import UserError
 from bench.progress import Progress, counted, duration
 from protocols.manifest import Manifest, ManifestClip, write_manifest
-from protocols.synth.world import EXPRESSIONS, FPS, SIZE, VERSION, ClipSpec, Split, identities, sentences
+from protocols.synth.emotions import EXPRESSIONS
+from protocols.synth.world import FPS, SIZE, VERSION, ClipSpec, Split, identities, sentences
 
 LARGEST = 1024
 """Pixels of a side; the world has no detail to show beyond it."""

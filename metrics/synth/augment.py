@@ -21,25 +21,32 @@ def _mirrored_name(name: str) -> str:
 _NAMES = [unit.name for unit in FEAFA_UNITS]
 MIRROR_AUS = np.array([_NAMES.index(_mirrored_name(name)) for name in _NAMES])
 """int64 (24,): the AU that a mirrored face shows in place of each."""
-# fmt: off
-MIRROR68 = np.array((
-    *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1),
-    45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
-    *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), *range(67, 64, -1),
-))
-# fmt: on
-"""int64 (68,): the iBUG point that lies there in a mirrored face."""
 
 
-def mirror(frame: np.ndarray, xy: np.ndarray, aus: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def mirror_order(points: np.ndarray) -> np.ndarray:
+    """int64 (N,): the point that lies there in a mirrored face, by the best matching of a mean face with its mirror image.
+
+    Args:
+        points: float (N, 2), the mean of upright faces about x = 0.5.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    image = points * (-1, 1) + (1, 0)
+    return linear_sum_assignment(np.linalg.norm(image[:, None] - points, axis=-1))[1]
+
+
+def mirror(
+    frame: np.ndarray, xy: np.ndarray, aus: np.ndarray, order: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The face seen in a mirror.
 
     Args:
         frame: uint8 (H, W, 3).
-        xy: float (68, 2) px of the frame.
+        xy: float (N, 2) px of the frame.
         aus: float (24,).
+        order: of the points, see `mirror_order`.
     """
-    flipped = xy[MIRROR68] * (-1, 1) + (frame.shape[1], 0)
+    flipped = xy[order] * (-1, 1) + (frame.shape[1], 0)
     return np.ascontiguousarray(frame[:, ::-1]), flipped.astype(xy.dtype), aus[MIRROR_AUS]
 
 

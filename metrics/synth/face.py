@@ -17,7 +17,7 @@ class SynthFace(FaceExpert):
 
     xy68: float32 (T, 68, 2), iBUG points, x and y in px of the frame (the centre of its first pixel is (0.5, 0.5)).
     aus: float32 (T, 24) in [0, 1], order FEAFA_UNITS; exactly 0 where the AU reads as inactive.
-    hidden: float32 (T, 128), what the AUs are read from; `synth_expression` reads it too.
+    hidden: float32 (T, 192), what the AUs are read from; `synth_expression` reads it too.
     """
 
     name = "synth_face"
@@ -31,13 +31,14 @@ class SynthFace(FaceExpert):
         return FaceNetwork()
 
     def _describe(self, frames: np.ndarray) -> Features:
+        from bench.media.landmarks import ibug68
         from metrics.synth.alignment import FRAME, back
         from metrics.synth.au_regression import readings
 
         crops, matrices = self.crops(frames)
         output = self.network(crops)
         aus, hidden = readings(output.aus, self.network.floor), output.hidden
-        points = back(matrices, self.network.SIZE * output.xy.double().cpu().numpy())
+        points = back(matrices, self.network.SIZE * ibug68(output.xy.double().cpu().numpy()))
         size = np.array([frames.shape[2], frames.shape[1]])
         return {
             "xy68": (points * size / FRAME).astype(np.float32),

@@ -11,7 +11,7 @@ import numpy as np
 from bench.media.landmarks import ibug68, transform
 from metrics.synth.alignment import FRAME, EyeLocator, crop_matrices, crops, eye_centres
 from metrics.synth.arrays import clips, split, stills
-from metrics.synth.augment import damage, mirror
+from metrics.synth.augment import damage, mirror, mirror_order
 from metrics.synth.frame_expert import resized
 
 CLIP_SHARE = 0.25
@@ -19,7 +19,10 @@ CLIP_SHARE = 0.25
 
 
 Face = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""A frame uint8 (H, W, 3) RGB, its 68 points float32 (68, 2) px, its AUs float32 (24,)."""
+"""A frame uint8 (H, W, 3) RGB, its points float32 (478, 2) px, its AUs float32 (24,)."""
+
+MEAN_OF = 2000
+"""Faces whose mean says which points are each other's mirror image."""
 
 
 class Batch(NamedTuple):
@@ -32,7 +35,7 @@ class Batch(NamedTuple):
     crops: np.ndarray
     """uint8 (n, size, size, 3) RGB, cut out as an imperfect locator would."""
     xy: np.ndarray
-    """float32 (n, 68, 2), landmarks in units of the crop's side."""
+    """float32 (n, 478, 2), points in units of the crop's side."""
     aus: np.ndarray
     """float32 (n, 24) in [0, 1]."""
 
@@ -48,7 +51,7 @@ class FaceSamples:
 
     def __init__(self, data: Path, parity: int):
         self._sources = (stills(data), clips(data))
-        self._xy = [ibug68(source.landmarks) for source in self._sources]
+        self._order = _mirror_order(self._sources[0].landmarks)
         held = np.concatenate([np.asarray(source.identity)[split(source.identity)[1]] for source in self._sources])
         self._rows, self._held = [], []
         for source in self._sources:
@@ -58,13 +61,13 @@ class FaceSamples:
 
     def draw(self, rng: np.random.Generator, count: int, size: int) -> Batch:
         """Augmented training faces with crops at size x size px."""
-        faces = [_changed(*face, rng) for face in self._pick(rng, count, self._rows)]
+        faces = [_changed(*face, self._order, rng) for face in self._pick(rng, count, self._rows)]
         frames, xy, aus = (np.stack(column) for column in zip(*faces, strict=True))
         wide, wide_xy = _moved(frames, xy, rng)
-        matrices = _jittered(crop_matrices(eye_centres(xy), size), size, rng)
+        matrices = _jittered(crop_matrices(eye_centres(ibug68(xy)), size), size, rng)
         return Batch(
             frames=wide,
-            eyes=(eye_centres(wide_xy) / EyeLocator.SIZE).astype(np.float32),
+            eyes=(eye_centres(ibug68(wide_xy)) / EyeLocator.SIZE).astype(np.float32),
             crops=crops(frames, matrices, size),
             xy=(transform(matrices, xy) / size).astype(np.float32),
             aus=aus,
@@ -82,16 +85,21 @@ class FaceSamples:
         from_stills = round((1 - CLIP_SHARE) * count)
         still, clip = self._sources
         for row in rows[0][rng.integers(len(rows[0]), size=from_stills)]:
-            yield still.frames[row], self._xy[0][row], still.aus[row]
+            yield still.frames[row], still.landmarks[row], still.aus[row]
         times = rng.integers(clip.frames.shape[1], size=count - from_stills)
         for row, t in zip(rows[1][rng.integers(len(rows[1]), size=count - from_stills)], times, strict=True):
-            yield clip.frames[row, t], self._xy[1][row, t], clip.aus[row, t]
+            yield clip.frames[row, t], clip.landmarks[row, t], clip.aus[row, t]
 
 
-def _changed(frame: np.ndarray, xy: np.ndarray, aus: np.ndarray, rng: np.random.Generator) -> Face:
+def _mirror_order(landmarks: np.ndarray) -> np.ndarray:
+    points = np.array(landmarks[:: max(1, len(landmarks) // MEAN_OF)])
+    return mirror_order(transform(crop_matrices(eye_centres(ibug68(points)), 1), points).mean(0))
+
+
+def _changed(frame: np.ndarray, xy: np.ndarray, aus: np.ndarray, order: np.ndarray, rng: np.random.Generator) -> Face:
     frame = resized(frame[None], FRAME)[0]
     if rng.random() < 0.5:
-        frame, xy, aus = mirror(frame, xy, aus)
+        frame, xy, aus = mirror(frame, xy, aus, order)
     return damage(frame, rng), xy, aus
 
 

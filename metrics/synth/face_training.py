@@ -23,6 +23,8 @@ from metrics.synth.face_samples import Batch, FaceSamples
 from metrics.synth.training import Budget, Recipe, round_weights, save_weights, seed_everything, train
 
 BATCH = 64
+LEARNING_RATE = 1e-3
+"""At 2e-3 and 4e-3 the AUs were learned half as well and worse in the same time."""
 FLOOR_FACES = 1500
 """Faces the floors are chosen on."""
 AU_WEIGHT = 20.0

@@ -10,7 +10,7 @@ from metrics.synth.au import SynthAU
 from metrics.synth.au_network import AUNetwork
 from metrics.synth.au_regression import au_loss
 from metrics.synth.face_samples import Batch, FaceSamples
-from metrics.synth.face_training import AU_WEIGHT, Log, train_expert
+from metrics.synth.face_training import AU_WEIGHT, LEARNING_RATE, Log, train_expert
 from metrics.synth.training import Budget, Recipe
 
 SEED = 1000
@@ -29,7 +29,7 @@ def train_au(
         data=data,
         out=out,
         budget=Budget(minutes=minutes, steps=steps),
-        recipe=Recipe(seed=seed + SEED),
+        recipe=Recipe(seed=seed + SEED, learning_rate=LEARNING_RATE),
         log=log,
     )
 

@@ -11,7 +11,7 @@ from metrics.synth.au_regression import au_loss
 from metrics.synth.face import SynthFace
 from metrics.synth.face_network import FaceNetwork
 from metrics.synth.face_samples import Batch, FaceSamples
-from metrics.synth.face_training import AU_WEIGHT, Log, train_expert
+from metrics.synth.face_training import AU_WEIGHT, LEARNING_RATE, Log, train_expert
 from metrics.synth.training import Budget, Recipe
 
 
@@ -36,7 +36,7 @@ def train_face(
         data=data,
         out=out,
         budget=Budget(minutes=minutes, steps=steps),
-        recipe=Recipe(seed=seed),
+        recipe=Recipe(seed=seed, learning_rate=LEARNING_RATE),
         log=log,
     )
 

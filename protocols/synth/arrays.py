@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.format import open_memmap
 
-from protocols.synth.world import EMOTIONS, EXPRESSIONS, FPS, SIZE, VERSION, Family
+from protocols.synth.emotions import EMOTIONS, EXPRESSIONS
+from protocols.synth.world import FPS, SIZE, VERSION, Family
 
 CLIP_FRAMES = 50
 SAMPLES = CLIP_FRAMES * 640

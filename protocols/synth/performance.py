@@ -19,10 +19,10 @@ import numpy as np
 from bench.media.au import FEAFA_UNITS
 from bench.media.clip import SAMPLE_RATE, samples_for
 from bench.media.errors import UserError
+from protocols.synth.emotions import EMOTIONS
 from protocols.synth.speech import INTENSITY, Phoneme, Speech, kind, parts, prosody, speak
 from protocols.synth.text import SILENCE, VOWELS, phonemes
 from protocols.synth.voice import Voice
-from protocols.synth.world import EMOTIONS
 
 _COLUMN = {unit.name: unit.index for unit in FEAFA_UNITS}
 _FINE = 200
@@ -245,9 +245,7 @@ class _Actor:
     """Draws every curve of one performance, at 200 rows per second. Each kind of curve has random numbers of its own,
     so that none depends on how many another drew."""
 
-    def __init__(
-        self, speech: Speech, spoken: tuple[Phoneme, ...], emotion: str, level: int, length: float, seed: int
-    ):
+    def __init__(self, speech: Speech, spoken: tuple[Phoneme, ...], emotion: str, level: int, length: float, seed: int):
         self._seed, self._emotion, self._spoken, self._length = seed, emotion, spoken, length
         self._accents = [(at, strength) for at, strength in speech.accents if at < length]
         self._seconds = np.arange(int(np.ceil(length * _FINE)) + 1) / _FINE

@@ -19,7 +19,8 @@ from typing import ClassVar
 
 from bench.media.errors import UserError
 from protocols.protocol import AUSource, Case, Protocol
-from protocols.synth.world import EXPRESSIONS, VERSION, ClipSpec, Family, Split, identities, sentences
+from protocols.synth.emotions import EXPRESSIONS
+from protocols.synth.world import VERSION, ClipSpec, Family, Split, identities, sentences
 
 SYNTH_METRICS = (
     "psnr", "ssim", "lpips@synth", "fid@synth", "kid@synth", "fvd@synth", "efid@synth", "lse_c@synth", "lse_d@synth",

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from protocols.synth.world import EMOTIONS, ClipSpec, Family, make_clip, sentences
+from protocols.synth.emotions import EMOTIONS
+from protocols.synth.world import ClipSpec, Family, make_clip, sentences
 
 PEOPLE = ("T01", "T02", "T04", "T05", "G02", "G07")
 CELL = 112

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.media.clip import SAMPLE_RATE
-from protocols.synth.text import SILENCE, VOWELS
+from protocols.synth.text import SILENCE
 from protocols.synth.voice import Voice
 
 STEP = 80

@@ -13,8 +13,13 @@ from functools import lru_cache
 from bench.media.errors import UserError
 
 SILENCE = "SIL"
-VOWELS = frozenset("AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW".split())
-CONSONANTS = frozenset("B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH".split())
+VOWELS = frozenset({"AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"})
+CONSONANTS = frozenset(
+    {
+        "B", "CH", "D", "DH", "F", "G", "HH", "JH", "K", "L", "M", "N", "NG", "P", "R", "S", "SH", "T", "TH", "V", "W", "Y",
+        "Z", "ZH",
+    }
+)  # fmt: skip
 
 TRAIN_SENTENCES: tuple[str, ...] = (
     "My mother bought a big blue boat.",

@@ -25,12 +25,6 @@ SIZE = (128, 128)
 MIN_FRAMES = 50
 """A clip whose sentence is shorter goes on in silence: protocols ask for up to 49 frames."""
 
-EMOTIONS = ("neutral", "angry", "contempt", "disgusted", "fear", "happy", "sad", "surprised")
-"""MEAD's words, in the order of every label array."""
-LEVELS = (1, 2, 3)
-EXPRESSIONS = (("neutral", 1), *((emotion, level) for emotion in EMOTIONS[1:] for level in LEVELS))
-"""The 22 (emotion, level) pairs of a person; neutral has one level, as in MEAD."""
-
 Family = Literal["studio", "outdoor"]
 Split = Literal["train", "test", "general"]
 

@@ -8,8 +8,9 @@ import pytest
 from bench import registry
 from bench.media.errors import UserError
 from bench.plan import make_plan
+from protocols.synth.emotions import EXPRESSIONS
 from protocols.synth.protocols import SynthDisentangle, SynthGeneralise, SynthStd
-from protocols.synth.world import EXPRESSIONS, identities, sentences
+from protocols.synth.world import identities, sentences
 
 FOLDER = Path("world")
 SPLITS = ("train", "test", "general")
