@@ -30,7 +30,8 @@ class SynthAU(FaceExpert):
 
         return AUNetwork()
 
-    def _describe(self, frames: np.ndarray) -> Features:
-        from metrics.synth.au_regression import readings
+    def _raw(self, crops):
+        return self.network(crops)
 
-        return {"aus": readings(self.network(self.crops(frames)[0]), self.network.floor).cpu().numpy()}
+    def _describe(self, frames: np.ndarray) -> Features:
+        return {"aus": self.aus(self.crops(frames)[0])}

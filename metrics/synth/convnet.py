@@ -11,7 +11,7 @@ from torch import nn
 
 def pixels(frames: np.ndarray, device: str | torch.device = "cpu") -> torch.Tensor:
     """uint8 (..., H, W, 3) to float32 (..., 3, H, W) in [-1, 1], same colour order, channels last in memory."""
-    return torch.from_numpy(np.ascontiguousarray(frames)).to(device).movedim(-1, -3).float() / 127.5 - 1
+    return torch.from_numpy(np.require(frames, requirements=("C", "W"))).to(device).movedim(-1, -3).float() / 127.5 - 1
 
 
 def convolution(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:

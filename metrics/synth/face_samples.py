@@ -97,6 +97,7 @@ def _mirror_order(landmarks: np.ndarray) -> np.ndarray:
 
 
 def _changed(frame: np.ndarray, xy: np.ndarray, aus: np.ndarray, order: np.ndarray, rng: np.random.Generator) -> Face:
+    xy = xy * np.array((FRAME / frame.shape[1], FRAME / frame.shape[0]), xy.dtype)
     frame = resized(frame[None], FRAME)[0]
     if rng.random() < 0.5:
         frame, xy, aus = mirror(frame, xy, aus, order)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from metrics.synth.alignment import SPAN
 from metrics.synth.arrays import world_version
 from metrics.synth.au_regression import best_floors
 from metrics.synth.face_accuracy import held_out_accuracy
@@ -36,7 +37,6 @@ Log = Callable[[str], None]
 def train_expert(
     expert: type[FaceExpert],
     loss: Callable[[nn.Module, Batch], torch.Tensor],
-    raw_aus: Callable[[nn.Module, torch.Tensor], torch.Tensor],
     samples: FaceSamples,
     *,
     data: Path,
@@ -49,7 +49,6 @@ def train_expert(
 
     Args:
         loss: of the network on a batch, without that of its locator.
-        raw_aus: (network, crops uint8 (n, SIZE, SIZE, 3)) -> raw AUs (n, 24).
 
     Returns:
         figures of `held_out_accuracy`.
@@ -66,17 +65,29 @@ def train_expert(
     checkpoint = out.with_suffix(".checkpoint")
     outcome = train(network, batch_loss, recipe=recipe, budget=budget, checkpoint=checkpoint, log=log)
     about = {"expert": expert.name, "steps": outcome.steps, "seed": recipe.seed, "world": world_version(data)}
+    figures = finish(expert, network, samples, data, out, about)
+    checkpoint.unlink(missing_ok=True)
+    return figures
+
+
+def finish(
+    expert: type[FaceExpert], network: nn.Module, samples: FaceSamples, data: Path, out: Path, about: dict[str, object]
+) -> dict[str, dict]:
+    """Choose the floors of a trained network, measure it, and write its weights with `about` and the figures.
+
+    Returns:
+        figures of `held_out_accuracy`.
+    """
     save_weights(out, round_weights(network), about)
-    made = expert({expert.name: out})
+    rounded = expert({expert.name: out})
     faces = list(samples.held_out(FLOOR_FACES))
     with torch.inference_mode():
         chunks = [np.stack([face[0] for face in faces[i : i + BATCH]]) for i in range(0, len(faces), BATCH)]
-        raw = torch.cat([raw_aus(made.network, made.crops(chunk)[0]) for chunk in chunks])
+        raw = torch.cat([rounded.raw_aus(rounded.crops(chunk)[0]) for chunk in chunks])
     network.floor.copy_(torch.from_numpy(best_floors(raw.numpy(), np.stack([face[2] for face in faces]))))
     save_weights(out, network, about)
     figures = held_out_accuracy(expert({expert.name: out}), data)
     save_weights(out, network, about | {"held_out": json.dumps(figures)})
-    checkpoint.unlink(missing_ok=True)
     return figures
 
 
@@ -85,3 +96,8 @@ def locator_loss(network: nn.Module, batch: Batch) -> torch.Tensor:
     eyes = torch.from_numpy(batch.eyes)
     apart = (eyes[:, 0] - eyes[:, 1]).norm(dim=-1).mean()
     return (network.locate(torch.from_numpy(batch.frames)) - eyes).norm(dim=-1).mean() / apart
+
+
+def point_loss(xy: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Mean distance of points (n, 478, 2), in units of the crop's side, over the distance between the eyes."""
+    return SPAN * (xy - torch.from_numpy(batch.xy)).norm(dim=-1).mean()

@@ -18,8 +18,6 @@ class FrameExpert(Extractor):
     """Feeds resized frames to a network in batches and collects one row per frame of each feature."""
 
     packages = ("torch", "cv2")
-    size: int
-    """Side of the network's input in px; set by the subclass."""
 
     def begin(self, clip: Clip, features: Mapping[str, Features]) -> None:
         self._rows: list[Features] = []
@@ -34,12 +32,6 @@ class FrameExpert(Extractor):
     @abstractmethod
     def _describe(self, frames: np.ndarray) -> Features:
         """Features of uint8 (t, H, W, 3) RGB, one row per frame."""
-
-    def _input(self, frames: np.ndarray):
-        """uint8 tensor (t, size, size, 3) on the device."""
-        import torch
-
-        return torch.from_numpy(resized(frames, self.size)).to(self.device)
 
 
 def resized(frames: np.ndarray, size: int) -> np.ndarray:

@@ -61,7 +61,9 @@ class SynthSync(Extractor):
         self._mouths: list[np.ndarray] = []
 
     def update(self, frames: np.ndarray) -> None:
-        self._mouths.append(mouths(self._at_25_fps(frames)))
+        shown = self._at_25_fps(frames)
+        if len(shown):  # At a higher rate a chunk may hold no frame that is shown.
+            self._mouths.append(mouths(shown))
 
     def finish(self) -> Features:
         lips = lip_features(self._network, np.concatenate(self._mouths))

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import torch
 
+from bench.media.landmarks import NUM_POINTS
 from metrics.synth.au import SynthAU
 from metrics.synth.au_network import AUNetwork
 from metrics.synth.au_regression import au_loss
 from metrics.synth.face_samples import Batch, FaceSamples
-from metrics.synth.face_training import AU_WEIGHT, LEARNING_RATE, Log, train_expert
+from metrics.synth.face_training import AU_WEIGHT, LEARNING_RATE, Log, point_loss, train_expert
 from metrics.synth.training import Budget, Recipe
 
 SEED = 1000
@@ -23,8 +24,7 @@ def train_au(
     """Train expert B on the identities with an odd id and write its weights. Arguments and result: `train_face`."""
     return train_expert(
         SynthAU,
-        batch_loss,
-        lambda network, crops: network(crops),
+        face_loss,
         FaceSamples(data, parity=1),
         data=data,
         out=out,
@@ -34,6 +34,9 @@ def train_au(
     )
 
 
-def batch_loss(network: AUNetwork, batch: Batch) -> torch.Tensor:
-    """Of AUs."""
-    return AU_WEIGHT * au_loss(network(torch.from_numpy(batch.crops)), torch.from_numpy(batch.aus))
+def face_loss(network: AUNetwork, batch: Batch) -> torch.Tensor:
+    """Of AUs, and of the points that the code is to know."""
+    code = network.code(torch.from_numpy(batch.crops))
+    with torch.autocast("cpu", enabled=False):
+        xy = 0.5 + 0.25 * network.points(code).unflatten(1, (NUM_POINTS, 2))
+        return point_loss(xy, batch) + AU_WEIGHT * au_loss(network.aus(code), torch.from_numpy(batch.aus))

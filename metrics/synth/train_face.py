@@ -1,4 +1,4 @@
-"""Training of expert A, `synth_face`: landmarks by their mean distance, AUs by a censored regression."""
+"""Training of expert A, `synth_face`: points by their mean distance, AUs by a censored regression."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from pathlib import Path
 
 import torch
 
-from metrics.synth.alignment import SPAN
 from metrics.synth.au_regression import au_loss
 from metrics.synth.face import SynthFace
 from metrics.synth.face_network import FaceNetwork
 from metrics.synth.face_samples import Batch, FaceSamples
-from metrics.synth.face_training import AU_WEIGHT, LEARNING_RATE, Log, train_expert
+from metrics.synth.face_training import AU_WEIGHT, LEARNING_RATE, Log, point_loss, train_expert
 from metrics.synth.training import Budget, Recipe
 
 
@@ -31,7 +30,6 @@ def train_face(
     return train_expert(
         SynthFace,
         face_loss,
-        lambda network, crops: network(crops).aus,
         FaceSamples(data, parity=0),
         data=data,
         out=out,
@@ -42,7 +40,6 @@ def train_face(
 
 
 def face_loss(network: FaceNetwork, batch: Batch) -> torch.Tensor:
-    """Of AUs, and the mean distance of the landmarks over the distance between the eyes."""
+    """Of AUs and points."""
     output = network(torch.from_numpy(batch.crops))
-    landmarks = SPAN * (output.xy - torch.from_numpy(batch.xy)).norm(dim=-1).mean()
-    return landmarks + AU_WEIGHT * au_loss(output.aus, torch.from_numpy(batch.aus))
+    return point_loss(output.xy, batch) + AU_WEIGHT * au_loss(output.aus, torch.from_numpy(batch.aus))

@@ -20,8 +20,8 @@ from bench.media.au import FEAFA_UNITS
 from bench.media.clip import SAMPLE_RATE, samples_for
 from bench.media.errors import UserError
 from protocols.synth.emotions import EMOTIONS
-from protocols.synth.speech import INTENSITY, Phoneme, Speech, kind, parts, prosody, speak
-from protocols.synth.text import SILENCE, VOWELS, phonemes
+from protocols.synth.speech import INTENSITY, Phoneme, Speech, parts, prosody, smooth, speak
+from protocols.synth.text import SILENCE, phonemes
 from protocols.synth.voice import Voice
 
 _COLUMN = {unit.name: unit.index for unit in FEAFA_UNITS}
@@ -57,7 +57,7 @@ def perform(
 
     Args:
         text: any English sentence in letters; `text.TRAIN_SENTENCES` and `text.TEST_SENTENCES` are made for it.
-        emotion: one of `world.EMOTIONS`.
+        emotion: one of `emotions.EMOTIONS`.
         level: 1 to 3; 1 if neutral.
         voice: who speaks.
         seed: timing, accents, the variation of the emotion, blinks, gestures, motion; 0 or more.
@@ -167,21 +167,19 @@ def _viseme(symbol: str) -> tuple[float, dict[str, float]]:
     return _VISEMES[_SAME_MOUTH.get(symbol, symbol)]
 
 
-def _mouth(spoken: tuple[Phoneme, ...], seconds: np.ndarray, effort: float) -> dict[str, np.ndarray]:
+def _mouth(spoken: tuple[Phoneme, ...], seconds: np.ndarray) -> dict[str, np.ndarray]:
     """Curves of `_MOUTH`, each float (N,), and the shares `closure` (bilabials, silence) and `silence` in [0, 1]."""
     names = (*_MOUTH, "closure", "silence")
     total, weights = np.zeros((len(seconds), len(names))), np.zeros((len(seconds), 1))
     for phoneme in spoken:
-        opening = effort * (0.8 if phoneme.symbol.endswith("0") else 1.0)
+        size = 0.8 if phoneme.symbol.endswith("0") else 1.0
         for part in parts(phoneme):
             dominance, target = _viseme(part.symbol)
-            early, late = part.start - seconds, seconds - part.end
-            away = np.maximum(early / _BEFORE, late / _AFTER).clip(min=0)
+            away = np.maximum((part.start - seconds) / _BEFORE, (seconds - part.end) / _AFTER).clip(min=0)
             weight = (dominance * np.exp(-(away**2)))[:, None]
-            values = [target.get(name, 0.0) * (opening if kind(phoneme.symbol) in VOWELS else 1.0) for name in _MOUTH]
             silent = part.symbol == SILENCE
-            values += [float(silent or part.symbol in ("P", "B", "M")), float(silent)]
-            total += weight * np.array(values)
+            closed = silent or part.symbol in ("P", "B", "M")
+            total += weight * [*(size * target.get(name, 0.0) for name in _MOUTH), closed, silent]
             weights += weight
     return dict(zip(names, (total / weights).T, strict=True))
 
@@ -219,14 +217,12 @@ _FACES: dict[str, tuple[dict[str, float], dict[str, float]]] = {
 }
 _EFFORT = {"angry": 0.2, "happy": 0.12, "surprised": 0.2, "fear": -0.05, "sad": -0.25, "contempt": -0.15}
 """Added to the size of the mouth's movements at full strength."""
-_OPENERS = ("jaw_drop", "upper_lip_raise", "lower_lip_depress")
-_PARTED = ("lip_stretch_left", "lip_stretch_right", "lip_pucker")
 _GESTURES = (
     "jaw_left", "jaw_right", "jaw_thrust", "cheek_puff", "upper_lip_suck", "lower_lip_suck", "nose_wrinkle",
     "chin_raise", "lip_pucker", "lip_corner_left", "lip_corner_right", "brow_raise_left", "brow_raise_right",
 )  # fmt: skip
 """What people do now and then whatever they feel."""
-_SPREAD_WHILE_SPEAKING = frozenset({"jaw_left", "jaw_right", "nose_wrinkle", "brow_raise_left", "brow_raise_right"})
+_WHILE_SPEAKING = frozenset({"jaw_left", "jaw_right", "nose_wrinkle", "brow_raise_left", "brow_raise_right"})
 """Gestures that do not disturb speech; the others wait for a silence."""
 
 
@@ -242,8 +238,8 @@ def _hill(seconds: np.ndarray, centre: float, length: float) -> np.ndarray:
 
 
 class _Actor:
-    """Draws every curve of one performance, at 200 rows per second. Each kind of curve has random numbers of its own,
-    so that none depends on how many another drew."""
+    """Draws every curve of one performance, float64 with N rows, 200 per second. Each kind of curve has random numbers of
+    its own, so that none depends on how many another drew."""
 
     def __init__(self, speech: Speech, spoken: tuple[Phoneme, ...], emotion: str, level: int, length: float, seed: int):
         self._seed, self._emotion, self._spoken, self._length = seed, emotion, spoken, length
@@ -278,14 +274,13 @@ class _Actor:
         """(N, 24)."""
         rng, t = self._rng(1), self._seconds
         effort = (1 + self._peak * _EFFORT.get(self._emotion, 0.0) * self._envelope) * rng.uniform(0.9, 1.08)
-        mouth = _mouth(self._spoken, t, 1.0)
+        mouth = _mouth(self._spoken, t)
         feeling = self._feeling(rng)
         for index, curve in self._gestures(mouth["silence"]):
             feeling[:, index] = np.maximum(feeling[:, index], curve)
         speaking = self._shaped(mouth, effort, rng)
         self._give_way(feeling, mouth)
-        both = speaking + feeling - speaking * feeling
-        both = _smoothed(both, 9)
+        both = smooth(speaking + feeling - speaking * feeling, 9)
         self._blink(both)
         return both
 
@@ -319,32 +314,37 @@ class _Actor:
 
     def _give_way(self, feeling: np.ndarray, mouth: dict[str, np.ndarray]) -> None:
         """Take from the emotion what would open closed lips, spread round ones or round spread ones."""
-        free = (1 - mouth["closure"])[:, None]
-        feeling[:, [_COLUMN[name] for name in _OPENERS]] *= np.array([1.0, 0.55, 0.7]) * free + (
-            np.array([0.0, 0.45, 0.3]) * (mouth["silence"])[:, None]
-        )
-        rounded = mouth["lip_pucker"][:, None]
-        spread = mouth["lip_stretch"][:, None]
-        feeling[:, [_COLUMN[name] for name in _PARTED[:2]]] *= 1 - 0.7 * rounded
-        feeling[:, [_COLUMN["lip_corner_left"], _COLUMN["lip_corner_right"]]] *= 1 - 0.35 * rounded
-        feeling[:, [_COLUMN["lip_pucker"]]] *= 1 - 0.8 * spread
-        open_jaw = np.clip(mouth["jaw_drop"], 0, 1)[:, None]
-        feeling[:, [_COLUMN["chin_raise"], _COLUMN["lower_lip_suck"]]] *= 1 - 0.6 * open_jaw
+        rounded, spread, jaw = mouth["lip_pucker"], mouth["lip_stretch"], np.clip(mouth["jaw_drop"], 0, 1)
+        free, silence = 1 - mouth["closure"], mouth["silence"]
+        kept = {
+            "jaw_drop": free,
+            "upper_lip_raise": 0.55 * free + 0.45 * silence,
+            "lower_lip_depress": 0.7 * free + 0.3 * silence,
+            "lip_stretch": 1 - 0.7 * rounded,
+            "lip_corner": 1 - 0.35 * rounded,
+            "lip_pucker": 1 - 0.8 * spread,
+            "chin_raise": 1 - 0.6 * jaw,
+            "lower_lip_suck": 1 - 0.6 * jaw,
+        }
+        for name, share in kept.items():
+            for side in _sides(name):
+                feeling[:, _COLUMN[side]] *= share
 
     def _gestures(self, silence: np.ndarray) -> list[tuple[int, np.ndarray]]:
-        """Habits: in two clips of three one, at a strength of 0.3 to 0.9, in a silence if it would disturb speech."""
+        """Habits as (column, curve): in two clips of three one, at a strength of 0.3 to 0.9 in the first or the last silence,
+        or, if it does not disturb speech, at 0.6 of that anywhere."""
         rng, t = self._rng(2), self._seconds
         if rng.random() > 2 / 3:
             return []
         name = rng.choice(_GESTURES)
         strength, length = rng.uniform(0.3, 0.9), rng.uniform(0.35, 0.7)
-        if name in _SPREAD_WHILE_SPEAKING:
+        if name in _WHILE_SPEAKING:
             return [(_COLUMN[name], 0.6 * strength * _hill(t, rng.uniform(0.2, 0.8) * self._length, length))]
         at = 0.0 if rng.random() < 0.4 else self._length
-        return [(_COLUMN[name], strength * _hill(t, at, 2 * length) * _smoothed(silence, 21) ** 2)]
+        return [(_COLUMN[name], strength * _hill(t, at, 2 * length) * smooth(silence, 21) ** 2)]
 
     def _blink(self, aus: np.ndarray) -> None:
-        """Blinks of 0.15 to 0.2 s, some 15 a minute, more when sad or afraid; a closing lid is not raised."""
+        """Blinks of 0.2 s, some 15 a minute, more when sad or afraid; a closing lid is not raised."""
         rng = self._rng(3)
         rate = 0.25 * (1 + 0.8 * self._peak * (self._emotion in ("sad", "fear")))
         at = rng.exponential(1 / rate)
@@ -383,7 +383,7 @@ class _Actor:
             target = rng.normal(0, [0.07, 0.04]) + self._peak * away * rng.uniform(0.3, 1)
             gaze[t >= at] = target
             at += rng.uniform(0.5, 1.6)
-        return _smoothed(np.clip(gaze, -0.35, 0.35), 11)
+        return smooth(np.clip(gaze, -0.35, 0.35), 11)
 
 
 _BEARING = {
@@ -413,9 +413,3 @@ def _drift(seconds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Smooth noise of about unit size, slower than 1 Hz."""
     rates, phases = rng.uniform(0.12, 0.9, 3), rng.uniform(0, 2 * np.pi, 3)
     return np.sin(2 * np.pi * np.outer(seconds, rates) + phases) @ (rng.uniform(0.5, 1, 3) / (1 + rates))
-
-
-def _smoothed(track: np.ndarray, width: int) -> np.ndarray:
-    from protocols.synth.speech import smooth
-
-    return smooth(track, width)

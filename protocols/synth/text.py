@@ -177,7 +177,7 @@ def pronounce(word: str) -> list[str]:
 
 @lru_cache(maxsize=1)
 def lexicon() -> dict[str, tuple[str, ...]]:
-    """Every word of the sentences and how it is said."""
+    """How every word of the sentences, in small letters, is said."""
     return {word: tuple(sounds) for word, *sounds in _entries(_LEXICON)}
 
 
@@ -188,7 +188,7 @@ def _entries(block: str) -> list[list[str]]:
 def _by_rule(word: str) -> list[str]:
     """The longest rule that fits, from left to right; a final silent e makes the vowel before one consonant long."""
     rules = {letters: sounds for letters, *sounds in _entries(_RULES)}
-    silent = re.fullmatch(r".*[aeiouy][bcdfgklmnpqstvz]e", word) is not None
+    silent = re.fullmatch(r".*[aeiouy][bdfklmnpqstvz]e", word) is not None
     end = len(word) - 1 if silent else len(word)
     sounds, i = [], 0
     while i < end:

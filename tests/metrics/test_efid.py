@@ -85,7 +85,7 @@ def test_default_first_and_class():
     """Oracle: the order the command line relies on; the class gives the functional value."""
     from metrics.efid import EFID
 
-    assert [m.key for m in METRICS] == ["efid@deep3d64", "efid@bfm79", "efid@mp52", "efid@au17"]
+    assert [m.key for m in METRICS] == ["efid@deep3d64", "efid@bfm79", "efid@mp52", "efid@au17", "efid@synth"]
     rng = np.random.default_rng(3)
     a, b = rng.standard_normal((2, 100, 64)).astype(np.float32)
     module = EFID()

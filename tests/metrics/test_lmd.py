@@ -198,12 +198,12 @@ def test_coinciding_eyes_have_no_value():
 
 def test_descriptions():
     """Oracle: the table of metrics of the design."""
-    variants = ["@iod", "@eat128", "@px256", "@procrustes"]
+    variants = ["@iod", "@eat128", "@px256", "@procrustes", "@synth"]
     assert [metric.key for metric in METRICS] == [name + v for name in ("m_lmd", "f_lmd") for v in variants]
     for metric in METRICS:
         assert metric.kind == "mean" and metric.higher_is_better is False and metric.bounds == (0, math.inf)
-        assert metric.unit == ("%" if metric.variant in ("@iod", "@procrustes") else "px")
-        extractor = "eat_crop" if metric.variant == "@eat128" else "landmarks"
+        assert metric.unit == ("%" if metric.variant in ("@iod", "@procrustes", "@synth") else "px")
+        extractor = {"@eat128": "eat_crop", "@synth": "synth_face"}.get(metric.variant, "landmarks")
         assert metric.needs == (f"prediction:{extractor}", f"target:{extractor}")
 
 
