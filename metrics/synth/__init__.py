@@ -8,6 +8,12 @@ makes them again.
 |---|---|
 | `arrays.py` | the training arrays on disk, and which identities are left for validation |
 | `training.py` | the training loop, checkpoints, weight files |
+| `face_expert.py`, `alignment.py`, `au_regression.py` | what experts A and B share: the upright crop, reading sparse AUs |
+| `face_samples.py`, `augment.py`, `face_training.py`, `face_accuracy.py` | their training faces, training and figures |
+| `face.py`, `face_network.py`, `train_face.py` | expert A, landmarks and AUs: m_lmd, f_lmd, au_* |
+| `au.py`, `au_network.py`, `train_au.py` | expert B, AUs by another way on other people: au_*@synth_b |
+| `expression.py`, `train_expression.py` | expression coefficients: efid |
+| `frame_expert.py` | frames of any size to batches and rows |
 | `fit.py` | one expert: train, round, measure, save |
 | `crops.py`, `degradations.py` | fixed parts of frames, random views of them, known damage |
 | `convnet.py`, `people.py` | blocks of the networks; batches of people and the contrast between them |

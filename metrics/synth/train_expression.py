@@ -60,7 +60,8 @@ def train_expression(
     hidden, aus = _described(expert, samples.plain(faces, seed), minutes)
     log(f"{len(hidden)} faces")
     weight, bias = ridge(hidden, aus)
-    tensors = {"weight": weight.astype(np.float32), "bias": bias.astype(np.float32)}
+    # safetensors writes the memory as it lies.
+    tensors = {"weight": np.ascontiguousarray(weight, np.float32), "bias": bias.astype(np.float32)}
     hidden, aus = _described(expert, samples.held_out(min(faces, HELD_OUT), seed), None)
     pcc = correlations(hidden @ tensors["weight"].T + tensors["bias"], aus, 1.0)
     figures = {"pcc_lowest": float(np.nanmin(pcc)), "pcc_mean": float(np.nanmean(pcc))}

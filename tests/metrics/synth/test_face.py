@@ -118,6 +118,17 @@ def test_a_row_depends_on_its_frame_alone(random_experts):
             np.testing.assert_allclose(parts[name], values, rtol=1e-4, atol=1e-5)
 
 
+def test_a_mirrored_face_reads_as_its_mirror_image(random_experts):
+    """Oracle: AUs of the same crops, sides exchanged."""
+    rng = np.random.default_rng(0)
+    for expert in random_experts.values():
+        side = expert.network.SIZE
+        crops = torch.from_numpy(rng.integers(0, 256, (4, side, side, 3), dtype=np.uint8))
+        with torch.inference_mode():
+            np.testing.assert_allclose(expert.aus(crops.flip(2)), expert.aus(crops)[:, MIRROR_AUS], atol=1e-6)
+            assert not np.allclose(expert.raw_aus(crops)[:, ::2], expert.raw_aus(crops)[:, 1::2])
+
+
 def test_brightness_ignores_light_and_gradient_is_numpys():
     """Oracle: a darker copy; numpy's central differences inside the frame."""
     frames = np.random.default_rng(0).integers(0, 100, (2, 12, 12, 3), dtype=np.uint8).repeat(2, 1)
@@ -289,7 +300,8 @@ def test_trainings_write_what_the_extractors_read(arrays, tmp_path, monkeypatch)
     expression = SynthExpression(files)
     expression.begin(ArrayClip(frames), {"synth_face": found})
     expression.update(frames)
-    assert expression.finish()["code"].shape == (5, 24)
+    code = expression.finish()["code"]
+    assert code.shape == (5, 24) and code.dtype == np.float32
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in files.values())
 
 
