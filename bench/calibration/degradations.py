@@ -19,6 +19,11 @@ from metrics.synth.train_sync import shifted
 from protocols.synth.world import FPS, identities
 
 
+STRANGER = identities("train")[0]
+"""Who acts in place of people of the set. One person for all: were there as many strangers as people, they would be
+another sample of the same population, to which FID and KID have no distance to claim."""
+
+
 @dataclass(frozen=True)
 class Degradation:
     """One way to spoil clips."""
@@ -58,8 +63,8 @@ def weaker_aus(material: Material, place: int, share: float) -> ArrayClip:
 
 
 def other_person(material: Material, place: int, share: float) -> ArrayClip:
-    """This share of the clips is acted by people who are not in the set, with the same AUs, pose, gaze and speech."""
-    frames = material.redrawn(place, identity=_stand_in(place)) if _is_changed(place, share) else None
+    """This share of the clips is acted by STRANGER, with the same AUs, pose, gaze and speech."""
+    frames = material.redrawn(place, identity=STRANGER) if _is_changed(place, share) else None
     return material.shown(place).clip(frames)
 
 
@@ -102,7 +107,7 @@ def mixture(material: Material, place: int, rounding: float = 0.0) -> ArrayClip:
         rounding: share of the samples that are moved by one grey level: what the renderer may do on another processor.
     """
     shown = material.shown(place)
-    identity = _stand_in(place) if place % 4 == 3 else None
+    identity = STRANGER if place % 4 == 3 else None
     frames = material.redrawn(place, strength=0.6, identity=identity)[np.arange(len(shown.frames)) // 2 * 2]
     frames = blurred(frames, 0.8)
     if rounding:
@@ -117,11 +122,6 @@ def _is_changed(place: int, share: float) -> bool:
     return place % 4 < round(4 * share)
 
 
-def _stand_in(place: int) -> str:
-    people = identities("train")
-    return people[place % len(people)]
-
-
 QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 DEGRADATIONS: dict[str, Degradation] = {
@@ -131,7 +131,7 @@ DEGRADATIONS: dict[str, Degradation] = {
         Degradation("noise", "Gaussian noise", "sigma, grey levels", (0, 4, 8, 16, 32), noise),
         Degradation("compression", "Compression by x264", "crf", (0, 20, 28, 36, 44), compression),
         Degradation("weaker_aus", "Weaker Action Units", "share taken off", QUARTERS, weaker_aus),
-        Degradation("other_person", "Another person", "share of clips", QUARTERS, other_person),
+        Degradation("other_person", "One stranger for all", "share of clips", QUARTERS, other_person),
         Degradation("late_speech", "Late speech", "frames", (0, 1, 2, 4, 8), late_speech),
         Degradation("other_speech", "Another sentence", "share of clips", QUARTERS, other_speech),
         Degradation("held_frames", "Held frames", "repeats of a frame", (0, 1, 3, 7, 15), held_frames),

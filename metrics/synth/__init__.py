@@ -16,6 +16,7 @@ makes them again.
 | `frame_expert.py` | frames of any size to batches and rows |
 | `fit.py` | one expert: train, round, measure, save |
 | `crops.py`, `degradations.py` | fixed parts of frames, random views of them, known damage |
+| `decorrelate.py` | features that weigh the same in a Fréchet distance |
 | `convnet.py`, `people.py` | blocks of the networks; batches of people and the contrast between them |
 | `identity.py`, `train_identity.py` | who it is: csim |
 | `sync.py`, `sync_network.py`, `train_sync.py` | lips and speech: lse_c, lse_d, av_offset |

@@ -20,6 +20,7 @@ def fit(
     loss: Loss,
     figures: Callable[[], dict[str, float]],
     *,
+    settle: Callable[[], None] = lambda: None,
     data: Path,
     out: Path,
     recipe: Recipe,
@@ -33,6 +34,7 @@ def fit(
         shipped: the part of it that the extractor needs; heads that only serve the training are left out.
         loss: draws a batch and returns the loss.
         figures: measures `shipped` on identities it has not seen; called once, after rounding.
+        settle: what is done to `shipped` after the training, before rounding.
         data: folder of the training arrays, for the version of the world.
         out: weight file to write; its checkpoint lies beside it while the training runs.
 
@@ -43,6 +45,7 @@ def fit(
 
     checkpoint = Path(out).with_suffix(".checkpoint")
     outcome = train(model, loss, recipe=recipe, budget=budget, checkpoint=checkpoint, log=log)
+    settle()
     round_weights(shipped)
     measured = figures()
     save_weights(out, shipped, {"steps": outcome.steps, "world": world_version(data), **measured})

@@ -1,6 +1,6 @@
 """`synth_image`, `synth_lpips`: features of synthetic frames, for FID and KID, and a distance of frames, as LPIPS.
 
-One small convnet on 128x128 frames. Its 64 pooled features, standardised over the training frames, are trained to tell
+One small convnet on 128x128 frames. Its 64 pooled features, decorrelated over the training frames, are trained to tell
 (with linear heads) the AUs, where the eyes and the mouth are, who it is, and how much blur, noise, compression and change
 of colour a frame has undergone: so all of these move them (`metrics.synth.train_image`). 64, so that a few hundred frames
 give a covariance of full rank.

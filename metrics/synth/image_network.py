@@ -12,7 +12,7 @@ WIDTHS = (16, 32, 48, 96)
 
 
 class ImageNetwork(nn.Module):
-    """Four stages, 128 to 8 pixels; the last maps at 4x4, and a linear map of them to features of variance 1."""
+    """Four stages, 128 to 8 pixels; the last maps at 4x4, and a linear map of them to the features, standardised."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ import numpy as np
 from bench.media.landmarks import ibug68
 from metrics.functional.frechet import frechet_distance
 from metrics.synth.arrays import Stills, split, stills
+from metrics.synth.decorrelate import decorrelate
 from metrics.synth.degradations import blurred, compressed, noisy, recoloured
 from metrics.synth.fit import fit
 from metrics.synth.frame_expert import resized
@@ -64,6 +65,7 @@ def train_image(
         network,
         image_loss(network, heads, shots, rows),
         lambda: _figures(network, shots, held),
+        settle=lambda: settle(network, shots, rows),
         data=data,
         out=out,
         recipe=Recipe(seed=seed),
@@ -147,6 +149,13 @@ def image_loss(network, heads, shots: Stills, rows: np.ndarray) -> Callable[[np.
         return told + supervised_contrastive(heads["identity"](features), identity, TEMPERATURE)
 
     return loss
+
+
+def settle(network: nn.Module, shots: Stills, rows: np.ndarray, count: int = 2000) -> None:
+    """Decorrelate the features over `count` degraded frames, drawn from these rows."""
+    rng = np.random.default_rng(0)
+    frames = np.stack([degraded(shots.frames[row], rng)[0] for row in rng.choice(rows, count)])
+    decorrelate(network.head[-2], network.head[-1], _pool(network, frames))
 
 
 def _figures(network: nn.Module, shots: Stills, rows: np.ndarray, most: int = 400) -> dict[str, float]:

@@ -11,6 +11,7 @@ import numpy as np
 from bench.media.landmarks import ibug68
 from metrics.functional.frechet import frechet_distance
 from metrics.synth.arrays import Clips, clips, split
+from metrics.synth.decorrelate import decorrelate
 from metrics.synth.degradations import blurred, noisy
 from metrics.synth.fit import fit
 from metrics.synth.frame_expert import resized
@@ -59,6 +60,7 @@ def train_video(
         network,
         video_loss(network, head, performances, rows),
         lambda: _figures(network, performances, held),
+        settle=lambda: settle(network, performances, rows),
         data=data,
         out=out,
         recipe=Recipe(seed=seed),
@@ -159,6 +161,15 @@ def _example(performances: Clips, row: int, rng: np.random.Generator) -> tuple[n
     speeds = 10 * np.abs(np.diff(aus, axis=0)).mean(0), 100 * np.abs(np.diff(place, axis=0)).mean(0)
     told = np.concatenate([aus.mean(0), *speeds, [strengths.get(change, 0.0) for change in CHANGES]])
     return frames, told.astype(np.float32)
+
+
+def settle(network: nn.Module, performances: Clips, rows: np.ndarray, count: int = 1000) -> None:
+    """Decorrelate the features over `count` changed windows, drawn from these rows."""
+    from metrics.synth.convnet import applied
+
+    rng = np.random.default_rng(0)
+    windows = np.stack([_example(performances, row, rng)[0] for row in rng.choice(rows, count)])
+    decorrelate(network.head[-2], network.head[-1], applied(network, windows, batch=8))
 
 
 def _figures(network: nn.Module, performances: Clips, rows: np.ndarray, most: int = 200) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """`synth_video`: features of 16-frame windows of a synthetic clip, for FVD.
 
-A small (2+1)-D convnet on frames at 64x64. It is trained to tell, from 64 standardised features and with linear heads, how
+A small (2+1)-D convnet on frames at 64x64. It is trained to tell, from 64 decorrelated features and with linear heads, how
 much every AU shows and moves and how far the head moves, and whether a window was shuffled, frozen, sped up, jittered, made
 to flicker, blurred or covered with noise, and how much: so all of these move them (`metrics.synth.train_video`).
 """

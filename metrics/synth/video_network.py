@@ -16,7 +16,7 @@ TEMPORAL = (None, 2, 2, 1)
 
 class VideoNetwork(nn.Module):
     """Convolutions in space and in time by turns ((2+1)-D: Tran et al., 2018), then a linear map of all positions, the
-    mean and the spread of its values over time, and a linear map of these to features of variance 1."""
+    mean and the spread of its values over time, and a linear map of these to the features, standardised."""
 
     def __init__(self) -> None:
         super().__init__()
