@@ -1,7 +1,7 @@
 """What exists, by name. Lazy: a name is imported only when it is used, and a broken plug-in breaks only itself.
 
-Third parties add entries through the entry-point groups `au_talking_head_bench.methods`, `.protocols`, `.metrics` and
-`.extractors`; they are listed without being imported.
+Third parties add entries through the entry-point groups `au_talking_head_bench.methods`, `.protocols`, `.metrics`,
+`.extractors` and `.trainings`; they are listed without being imported.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ def metric(
 
 @app.command("list")
 def list_(
-    what: Annotated[Literal["methods", "protocols", "metrics", "weights", "plans"], typer.Argument()],
+    what: Annotated[Literal["methods", "protocols", "metrics", "weights", "plans", "trainings"], typer.Argument()],
     name: Annotated[str | None, typer.Argument(help="One plan: the command of each of its rows.")] = None,
     synth: Annotated[bool, typer.Option("--synth", help="A plan on the synthetic protocols.")] = False,
     as_json: Json = False,

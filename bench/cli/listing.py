@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 def show(what: str, as_json: bool) -> None:
-    """Print methods, protocols, metrics, weights or plans."""
+    """Print methods, protocols, metrics, weights, plans or trainings."""
     rows = {
         "methods": _methods, "protocols": _protocols, "metrics": _metrics, "weights": _weights, "plans": _plans,
+        "trainings": _trainings,
     }[what]()  # fmt: skip
     if as_json:
         print_json({what: rows})
@@ -89,7 +90,8 @@ def _protocols() -> list[dict]:
     rows = []
     for name in registry.PROTOCOLS:
         protocol = registry.protocol(name)
-        rows.append({"name": name, "what": protocol.title, "metrics": list(protocol().metrics)})
+        fields = protocol().model_dump(mode="json")
+        rows.append({"name": name, "what": protocol.title, "paper": protocol.paper, **fields})
     return rows + _plugin_rows("protocols")
 
 
@@ -129,6 +131,14 @@ def _weights() -> list[dict]:
             }
         )  # fmt: skip
     return rows
+
+
+def _trainings() -> list[dict]:
+    return [
+        {"name": name, "what": training.title, "settings": list(training.Settings.model_fields)}
+        for name in registry.TRAININGS
+        for training in [registry.training(name)]
+    ] + _plugin_rows("trainings")
 
 
 def _plans() -> list[dict]:

@@ -20,7 +20,7 @@ def write_arrays(folder: Path, people: int = 40, each: int = 4, length: int = 24
     _save(folder / "stills", frames=_frames(looks[identity], aus[:, 0], rng), aus=aus, identity=identity)
     _save(folder / "stills", landmarks=_landmarks(aus))
     moving = np.cumsum(rng.normal(0, 0.05, (people, length, 24)), 1)
-    moving = (moving % 1).astype(np.float32)
+    moving = np.abs(moving % 2 - 1).astype(np.float32)  # Reflected at 0 and 1, so that nothing jumps.
     emotion = (np.arange(people) % 8).astype(np.int32)
     shown = np.stack([_frames(looks[person], moving[person, :, 0], rng) for person in range(people)])
     shown[:, :, :4] = (emotion * 30)[:, None, None, None, None]

@@ -11,7 +11,9 @@ def layers(seed: int = 0) -> tuple[nn.Sequential, torch.Tensor]:
     """A linear map whose eight outputs share one large direction, standardised, and its inputs (4000, 8)."""
     torch.manual_seed(seed)
     head = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8, affine=False))
-    inputs = torch.randn(4000, 8) * torch.tensor([30.0, 1, 1, 1, 1, 1, 1, 1e-4])
+    with torch.no_grad():
+        head[0].weight[:, 0] = 10
+    inputs = torch.randn(4000, 8) * torch.tensor([1, 1, 1, 1, 1, 1, 1, 1e-3])
     for _ in range(100):
         head(inputs)
     return head.eval(), inputs
