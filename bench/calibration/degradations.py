@@ -18,7 +18,6 @@ from metrics.synth.degradations import blurred, noisy
 from metrics.synth.train_sync import shifted
 from protocols.synth.world import FPS, identities
 
-
 STRANGER = identities("train")[0]
 """Who acts in place of people of the set. One person for all: were there as many strangers as people, they would be
 another sample of the same population, to which FID and KID have no distance to claim."""

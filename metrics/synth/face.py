@@ -43,6 +43,6 @@ class SynthFace(FaceExpert):
         size = np.array([frames.shape[2], frames.shape[1]])
         return {
             "xy68": (points * size / FRAME).astype(np.float32),
-            "aus": self.aus(crops),
+            "aus": self.aus(crops, output.aus),
             "hidden": output.hidden.cpu().numpy(),
         }

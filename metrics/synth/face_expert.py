@@ -34,15 +34,19 @@ class FaceExpert(FrameExpert):
 
     def raw_aus(self, crops):
         """As `_raw`, the mean of both views."""
-        from metrics.synth.augment import MIRROR_AUS
+        return self._with_mirror_image(self._raw(crops), crops)
 
-        return (self._raw(crops) + self._raw(crops.flip(2))[:, MIRROR_AUS]) / 2
-
-    def aus(self, crops) -> np.ndarray:
-        """AUs float32 (t, 24) in [0, 1] of crops."""
+    def aus(self, crops, raw=None) -> np.ndarray:
+        """AUs float32 (t, 24) in [0, 1] of crops; `raw` saves the first view where it is known."""
         from metrics.synth.au_regression import readings
 
-        return readings(self.raw_aus(crops), self.network.floor).cpu().numpy()
+        raw = self._with_mirror_image(self._raw(crops) if raw is None else raw, crops)
+        return readings(raw, self.network.floor).cpu().numpy()
+
+    def _with_mirror_image(self, raw, crops):
+        from metrics.synth.augment import MIRROR_AUS
+
+        return (raw + self._raw(crops.flip(2))[:, MIRROR_AUS]) / 2
 
     def crops(self, frames: np.ndarray):
         """The faces that the network finds.

@@ -88,7 +88,7 @@ def ridge(inputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _described(expert: SynthFace, faces: Iterator[Face], minutes: float | None) -> tuple[np.ndarray, np.ndarray]:
-    """Hidden layer (n, 128) and AUs (n, 24) of faces, as many as the time allows."""
+    """Hidden layer (n, HIDDEN) and AUs (n, 24) of faces, as many as the time allows."""
     started = time.monotonic()
     aus = []
     for number, chunk in enumerate(iter(lambda: list(islice(faces, CHUNK)), [])):
