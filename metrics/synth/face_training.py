@@ -21,7 +21,16 @@ from metrics.synth.au_regression import best_floors
 from metrics.synth.face_accuracy import held_out_accuracy
 from metrics.synth.face_expert import FaceExpert
 from metrics.synth.face_samples import Batch, FaceSamples
-from metrics.synth.training import Budget, Recipe, round_weights, save_weights, seed_everything, train
+from metrics.synth.training import (
+    Budget,
+    Recipe,
+    load_weights,
+    read_metadata,
+    round_weights,
+    save_weights,
+    seed_everything,
+    train,
+)
 
 BATCH = 64
 LEARNING_RATE = 1e-3
@@ -43,18 +52,24 @@ def train_expert(
     out: Path,
     budget: Budget,
     recipe: Recipe,
+    start: Path | None,
     log: Log,
 ) -> dict[str, dict]:
     """Train an expert's network and write its weights; a training that was interrupted is continued.
 
     Args:
         loss: of the network on a batch, without that of its locator.
+        start: weights to begin from; None takes random ones.
 
     Returns:
         figures of `held_out_accuracy`.
     """
     seed_everything(recipe.seed)
     network = expert.make_network().to(memory_format=torch.channels_last)
+    before = 0
+    if start is not None:
+        load_weights(network, start)
+        before = int(read_metadata(start)["steps"])
 
     def batch_loss(rng: np.random.Generator) -> torch.Tensor:
         batch = samples.draw(rng, BATCH, network.SIZE)
@@ -64,7 +79,7 @@ def train_expert(
 
     checkpoint = out.with_suffix(".checkpoint")
     outcome = train(network, batch_loss, recipe=recipe, budget=budget, checkpoint=checkpoint, log=log)
-    about = {"expert": expert.name, "steps": outcome.steps, "seed": recipe.seed, "world": world_version(data)}
+    about = {"expert": expert.name, "steps": before + outcome.steps, "seed": recipe.seed, "world": world_version(data)}
     figures = finish(expert, network, samples, data, out, about)
     checkpoint.unlink(missing_ok=True)
     return figures

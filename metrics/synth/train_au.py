@@ -19,7 +19,14 @@ SEED = 1000
 
 
 def train_au(
-    data: Path, out: Path, *, minutes: float | None = None, steps: int | None = None, seed: int = 0, log: Log = print
+    data: Path,
+    out: Path,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    start: Path | None = None,
+    log: Log = print,
 ) -> dict[str, dict]:
     """Train expert B on the identities with an odd id and write its weights. Arguments and result: `train_face`."""
     return train_expert(
@@ -30,6 +37,7 @@ def train_au(
         out=out,
         budget=Budget(minutes=minutes, steps=steps),
         recipe=Recipe(seed=seed + SEED, learning_rate=LEARNING_RATE),
+        start=start,
         log=log,
     )
 

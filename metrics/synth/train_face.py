@@ -15,7 +15,14 @@ from metrics.synth.training import Budget, Recipe
 
 
 def train_face(
-    data: Path, out: Path, *, minutes: float | None = None, steps: int | None = None, seed: int = 0, log: Log = print
+    data: Path,
+    out: Path,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    start: Path | None = None,
+    log: Log = print,
 ) -> dict[str, dict]:
     """Train expert A on the identities with an even id and write its weights.
 
@@ -23,6 +30,7 @@ def train_face(
         data: folder of training arrays.
         out: file of the weights; the checkpoint lies beside it until they are written.
         minutes, steps: budget; the first that is reached ends the training.
+        start: weights to begin from, to train longer; None begins anew.
 
     Returns:
         figures of `held_out_accuracy`, which are also in the metadata of the file.
@@ -35,6 +43,7 @@ def train_face(
         out=out,
         budget=Budget(minutes=minutes, steps=steps),
         recipe=Recipe(seed=seed, learning_rate=LEARNING_RATE),
+        start=start,
         log=log,
     )
 

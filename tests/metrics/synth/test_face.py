@@ -292,7 +292,9 @@ def test_trainings_write_what_the_extractors_read(arrays, tmp_path, monkeypatch)
     train_expression(arrays, files["synth_expression"], faces=40, log=lambda line: None)
     assert "landmark_error" in figures["stills"] and "union_mae" in figures["clips"]
     assert read_metadata(files["synth_face"])["steps"] == "2"
-    assert "held_out" in read_metadata(files["synth_au"])
+    train_au(arrays, files["synth_au"], steps=1, start=files["synth_au"], log=lambda line: None)
+    about = read_metadata(files["synth_au"])
+    assert about["steps"] == "3" and "union_mae" in about["held_out"]
     frames = np.array(stills(arrays).frames[:5])
     found = features(SynthFace(files), frames)
     assert features(SynthAU(files), frames)["aus"].shape == (5, 24)
