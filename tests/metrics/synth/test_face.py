@@ -28,7 +28,7 @@ from metrics.synth.au_regression import MARGIN, au_loss, best_floors, readings
 from metrics.synth.augment import MIRROR_AUS, damage, mirror, mirror_order
 from metrics.synth.expression import SynthExpression
 from metrics.synth.face import SynthFace
-from metrics.synth.face_accuracy import au_figures, face_accuracy, landmark_error
+from metrics.synth.face_accuracy import au_figures, landmark_error
 from metrics.synth.face_network import FaceNetwork
 from metrics.synth.face_samples import FaceSamples
 from metrics.synth.train_au import train_au
@@ -377,18 +377,6 @@ def test_other_variants_are_their_siblings_formulas():
 
 
 # -- the shipped weights --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("expert", [SynthFace, SynthAU])
-def test_shipped_experts_read_unseen_people(expert, synth_test_arrays):
-    """Oracle: exact AUs and points of people no expert was trained on."""
-    accuracy = face_accuracy(expert({expert.name: WEIGHTS / f"{expert.name}.safetensors"}), synth_test_arrays)
-    for figures in accuracy.values():
-        assert figures["au_mae"] <= 0.05 < figures["au_mae_of_zero"]
-        assert figures["union_mae"] <= 0.08 < figures["union_mae_of_zero"]
-        assert figures.get("landmark_error", 0) <= 2
-    assert len(accuracy["stills"]["pcc"]) == 24
-    assert accuracy["stills"]["pcc_lowest"] >= 0.9
 
 
 def test_shipped_expression_code_is_the_expression_not_the_person(synth_test_arrays):
