@@ -47,7 +47,7 @@ class Synth(Protocol):
     frames: int | None = 48
     clip_length: str = "the first 48 frames (1.92 s at 25 fps) of a sentence of two to three seconds"
     default_limit: int | None = 36
-    default_subset: str = "three expressions of each of the 12 people: two minutes on two cores for a control"
+    default_subset: str = "three expressions of each of the 12 people: half a minute on two cores for a control"
     au_sources: tuple[AUSource, ...] = ("stage1", "driving", "file", "none")
     synthetic: bool = True
 
