@@ -168,6 +168,10 @@ def prepare(
     """Official layout in, checked manifest out. Interrupted work continues where it stopped."""
     from bench.cli.preparing import prepare_real, prepare_synthetic
 
+    if dataset == "synth" and (root or limit or storage != "lossless"):
+        raise UserError("prepare synth renders lossless clips of its own: it takes no --root, --storage or --limit")
+    if dataset != "synth" and (identities or split != "test" or clips_per_identity != 22):
+        raise UserError("--split, --identities and --clips-per-identity go with `prepare synth` only")
     if dataset == "synth":
         prepare_synthetic(out, split, identities, clips_per_identity, size, workers, as_json)
     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from bench.cli.output import print_json
+from bench.media.errors import UserError
 
 
 def calibrate_here(out: Path, metrics: list[str] | None, device: str, pin: bool, as_json: bool) -> None:
@@ -18,6 +19,10 @@ def calibrate_here(out: Path, metrics: list[str] | None, device: str, pin: bool,
     from bench.store import write_atomically
     from bench.weights import Weights
 
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be made ({error.strerror}); choose another") from error
     document = calibrate(weights=Weights(), progress=make_progress(), metrics=metrics, device=device, pin=pin)
     figures = _draw(document, out)
     write_atomically(out / "calibration.json", json.dumps(document, indent=2) + "\n")

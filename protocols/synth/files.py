@@ -19,6 +19,7 @@ import numpy as np
 
 from bench.media import au
 from bench.media.au_maps import convert
+from bench.media.errors import UserError
 from bench.media.write import write_video
 from protocols.synth.world import FPS, SIZE, ClipSpec, SynthClip, make_clip
 
@@ -32,13 +33,22 @@ def clip_path(folder: Path, spec: ClipSpec) -> Path:
 
 
 def write_clip(folder: Path, spec: ClipSpec, size: tuple[int, int] = SIZE) -> SynthClip:
-    """Make one clip and write its three files; what it holds is returned."""
+    """Make one clip and write its three files; what it holds is returned.
+
+    Raises:
+        UserError: the folder cannot be written or the disk is full.
+    """
     clip = make_clip(spec, size)
     path = clip_path(folder, spec)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _whole(path.with_suffix(".csv"), lambda file: au.write(clip.aus, file, convert(clip.aus, "openface35")))
     truth = {"landmarks": clip.landmarks, "pose": clip.pose, "gaze": clip.gaze}
-    _whole(path.with_suffix(".npz"), lambda file: np.savez_compressed(file, **truth))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _whole(path.with_suffix(".csv"), lambda file: au.write(clip.aus, file, convert(clip.aus, "openface35")))
+        _whole(path.with_suffix(".npz"), lambda file: np.savez_compressed(file, **truth))
+    except OSError as error:
+        raise UserError(
+            f"{folder}: cannot be written ({error.strerror or error}); free the disk or choose another"
+        ) from error
     write_video(path, [clip.frames], FPS, clip.audio)
     return clip
 

@@ -6,6 +6,7 @@ import pytest
 from pydantic import Field
 
 from bench import registry
+from bench.cli.app import main
 from bench.media.errors import UserError
 from bench.plan import make_plan
 from bench.run import run
@@ -55,6 +56,27 @@ def test_numbers_that_make_no_sense_are_refused(tmp_path, options):
     with pytest.raises(UserError):
         prepare_synth(tmp_path, progress=Quiet(), **options)
     assert not any(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match="file: cannot be written .* choose another"):
+        prepare_synth(tmp_path / "file", progress=Quiet(), people=1, clips_per_person=1, size=(64, 64))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "synth --out x --root y",
+        "synth --out x --storage h264-crf30",
+        "mead --out x --root y --identities 3",
+        "hdtf --out x --root y --split train",
+    ],
+)
+def test_options_of_the_other_data_sets_are_refused(line, capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["bench", "prepare", *line.split()])
+    assert main() == 2
+    assert "prepare synth" in capsys.readouterr().err
 
 
 def test_splits_have_their_own_people():
