@@ -24,7 +24,7 @@ def emotion_network():
     """`frames`: float (t, 3, 64, 64) in [-1, 1] to float (t, 64); `clip`: float (n, t, 64) to logits (n, 8)."""
     from metrics.synth.emotion_network import EmotionNetwork
 
-    return EmotionNetwork()
+    return EmotionNetwork(SIZE)
 
 
 def faces(frames: np.ndarray) -> np.ndarray:

@@ -7,7 +7,6 @@ from torch import nn
 
 from metrics.functional.acc_emo import SYNTH_CLASSES
 from metrics.synth.convnet import stages
-from metrics.synth.emotion import SIZE
 
 WIDTHS = (16, 32, 64, 96)
 FEATURES = 64
@@ -16,9 +15,9 @@ FEATURES = 64
 class EmotionNetwork(nn.Module):
     """`frames` looks at single frames, `clip` at the frames of a clip together."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
         super().__init__()
-        cells = (SIZE // 2 ** len(WIDTHS)) ** 2
+        cells = (size // 2 ** len(WIDTHS)) ** 2
         self.frames = nn.Sequential(
             stages(3, WIDTHS),
             nn.Flatten(),

@@ -40,7 +40,7 @@ def image_network():
     """`stages`: frames float (n, 3, H, W) in [-1, 1] to maps; calling it gives float (n, 64) of (n, 3, 128, 128)."""
     from metrics.synth.image_network import ImageNetwork
 
-    return ImageNetwork()
+    return ImageNetwork(SIZE, FEATURES)
 
 
 class SynthImage(FrameExpert):

@@ -28,7 +28,7 @@ def sync_network():
     """A module with the two halves of the network: `forward_lips`, `forward_aud`, both to unit vectors."""
     from metrics.synth.sync_network import SyncNetwork
 
-    return SyncNetwork()
+    return SyncNetwork(SIZE, EMBEDDING)
 
 
 def mouths(frames: np.ndarray) -> np.ndarray:

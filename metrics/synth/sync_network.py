@@ -8,7 +8,6 @@ from torch import nn
 from metrics.functional.mfcc import COEFFICIENTS
 from metrics.functional.sync import WINDOW
 from metrics.synth.convnet import stages
-from metrics.synth.sync import EMBEDDING, SIZE
 
 LIP_WIDTHS = (24, 48, 64, 96)
 AUDIO_WIDTH = 128
@@ -19,11 +18,11 @@ class SyncNetwork(nn.Module):
     whose coefficients are the channels and are standardised with the moments `mean` and `scale` of the training speech.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, size: int, embedding: int) -> None:
         super().__init__()
-        cells = (SIZE // 2 ** len(LIP_WIDTHS)) ** 2
+        cells = (size // 2 ** len(LIP_WIDTHS)) ** 2
         self.lips = nn.Sequential(
-            stages(3 * WINDOW, LIP_WIDTHS), nn.Flatten(), nn.Linear(cells * LIP_WIDTHS[-1], EMBEDDING)
+            stages(3 * WINDOW, LIP_WIDTHS), nn.Flatten(), nn.Linear(cells * LIP_WIDTHS[-1], embedding)
         )
         self.speech = nn.Sequential(
             _along_time(COEFFICIENTS, AUDIO_WIDTH),
@@ -31,7 +30,7 @@ class SyncNetwork(nn.Module):
             _along_time(AUDIO_WIDTH, AUDIO_WIDTH, stride=2),
             _along_time(AUDIO_WIDTH, AUDIO_WIDTH, stride=2),
             nn.Flatten(),
-            nn.Linear(5 * AUDIO_WIDTH, EMBEDDING),
+            nn.Linear(5 * AUDIO_WIDTH, embedding),
         )
         self.register_buffer("mean", torch.zeros(COEFFICIENTS))
         self.register_buffer("scale", torch.ones(COEFFICIENTS))

@@ -27,7 +27,7 @@ def video_network():
     """float (n, 16, 3, 64, 64) RGB in [-1, 1] -> float (n, 64)."""
     from metrics.synth.video_network import VideoNetwork
 
-    return VideoNetwork()
+    return VideoNetwork(SIZE, FEATURES)
 
 
 class SynthVideo(Extractor):

@@ -6,7 +6,6 @@ import torch
 from torch import nn
 
 from metrics.synth.convnet import convolution
-from metrics.synth.video import FEATURES, SIZE
 
 SPATIAL = ((3, 12, 5), (12, 24, 3), (24, 48, 3), (48, 64, 3))
 """Channels in and out and kernel of the convolutions within a frame, each of stride 2."""
@@ -18,16 +17,16 @@ class VideoNetwork(nn.Module):
     """Convolutions in space and in time by turns ((2+1)-D: Tran et al., 2018), then a linear map of all positions, the
     mean and the spread of its values over time, and a linear map of these to the features, standardised."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int, features: int) -> None:
         super().__init__()
         self.spatial = nn.ModuleList(convolution(*shape, stride=2) for shape in SPATIAL)
         self.temporal = nn.ModuleList(
             nn.Identity() if stride is None else _along_time(shape[1], stride)
             for shape, stride in zip(SPATIAL, TEMPORAL, strict=True)
         )
-        cells = (SIZE // 2 ** len(SPATIAL)) ** 2
+        cells = (size // 2 ** len(SPATIAL)) ** 2
         self.moment = nn.Sequential(nn.Linear(cells * SPATIAL[-1][1], 128), nn.ReLU())
-        self.head = nn.Sequential(nn.Linear(256, FEATURES), nn.BatchNorm1d(FEATURES, affine=False))
+        self.head = nn.Sequential(nn.Linear(256, features), nn.BatchNorm1d(features, affine=False))
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         """float (n, 16, 3, 64, 64) in [-1, 1] -> float (n, 64)."""
