@@ -52,7 +52,9 @@ def mfcc(signal: np.ndarray) -> np.ndarray:
     padded = np.pad(flattened, (0, (count - 1) * STEP + FRAME - len(samples)))
     frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::STEP]
     power = np.abs(np.fft.rfft(frames, FFT)) ** 2 / FFT
-    cepstrum = dct(np.log(_no_zero(power @ mel_filters().T)), norm="ortho")[:, :COEFFICIENTS]
+    # Not by a matrix product: in BLAS the last bits of a row depend on how many rows there are.
+    energies = np.einsum("fb,mb->fm", power, mel_filters())
+    cepstrum = dct(np.log(_no_zero(energies)), norm="ortho")[:, :COEFFICIENTS]
     cepstrum *= 1 + LIFTER / 2 * np.sin(np.pi * np.arange(COEFFICIENTS) / LIFTER)
     cepstrum[:, 0] = np.log(_no_zero(power.sum(1)))
     return cepstrum
