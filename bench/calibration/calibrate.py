@@ -22,7 +22,7 @@ from bench.calibration.measure import MIXTURE, Answer, Job, Score, Spoilt, measu
 from bench.features import metric_lacks
 from bench.media.errors import UserError
 from bench.plan import resolve_metrics
-from bench.progress import Progress
+from bench.progress import Progress, counted
 from bench.provenance import environment
 from bench.weights import Weights
 from metrics.metric import Metric
@@ -67,7 +67,8 @@ def calibrate(
     if pin and (lacks := next((text for one in chosen.values() if (text := metric_lacks(one, weights))), None)):
         raise UserError(f"--pin pins every metric, and one {lacks}")
     began = time.monotonic()
-    material = _rendered(weights, progress, count)
+    with counted(progress, "render") as step:
+        material = make_material(weights.cache / "synth", count, step)
     jobs = [_job(place, chosen, place < people, pin) for place in range(len(material))]
     answers = _measured(material, jobs, weights, device, workers, progress)
     document = _document(material, answers, people, chosen, weights, pin)
@@ -79,23 +80,6 @@ def passed(document: Mapping[str, Any]) -> bool:
     verdicts = [row["verdict"] == "ok" for row in document["expected"]["rows"]]
     claims = [curve["holds"] for curve in document["curves"] if curve["direction"] != "shown"]
     return all(verdicts) and all(claims) and all(document["bias"]["holds"].values())
-
-
-def _rendered(weights: Weights, progress: Progress, count: int) -> Material:
-    begun = False
-
-    def step(total: int) -> None:
-        nonlocal begun
-        if not begun:
-            progress.start(total, "render")
-            begun = True
-        progress.step()
-
-    try:
-        return make_material(weights.cache / "synth", count, step)
-    finally:
-        if begun:
-            progress.stop()
 
 
 def _job(place: int, metrics: Mapping[str, Metric], has_curves: bool, pin: bool) -> Job:

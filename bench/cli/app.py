@@ -159,10 +159,12 @@ def prepare(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one per core.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N clips.")] = None,
     split: Annotated[
-        Literal["train", "test", "general"], typer.Option(help="synth: whose people; they share nobody.")
-    ] = "test",
+        Literal["train", "test", "general"] | None, typer.Option(help="synth: whose people; by default test.")
+    ] = None,
     identities: Annotated[int | None, typer.Option(min=1, help="synth: how many people; by default 12.")] = None,
-    clips_per_identity: Annotated[int, typer.Option(min=1, help="synth: clips of each; 22 shows everything.")] = 22,
+    clips_per_identity: Annotated[
+        int | None, typer.Option(min=1, help="synth: clips of each; by default 22, one of each expression.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Official layout in, checked manifest out. Interrupted work continues where it stopped."""
@@ -170,7 +172,7 @@ def prepare(
 
     if dataset == "synth" and (root or limit or storage != "lossless"):
         raise UserError("prepare synth renders lossless clips of its own: it takes no --root, --storage or --limit")
-    if dataset != "synth" and (identities or split != "test" or clips_per_identity != 22):
+    if dataset != "synth" and (identities or split or clips_per_identity):
         raise UserError("--split, --identities and --clips-per-identity go with `prepare synth` only")
     if dataset == "synth":
         prepare_synthetic(out, split, identities, clips_per_identity, size, workers, as_json)
@@ -219,7 +221,7 @@ def calibrate(
     pin: Annotated[bool, typer.Option("--pin", help="Maintainers: make the values found the expected ones.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Check this installation against pinned values, and every metric and expert against exact truth; two minutes."""
+    """Check this installation against pinned values, and every metric and expert against exact truth; two to three minutes."""
     from bench.cli.calibrating import calibrate_here
     from bench.cli.work import split_names
 

@@ -10,6 +10,7 @@ import typer
 from bench.cli.output import print_json
 from bench.media.errors import UserError
 from bench.progress import make_progress
+from protocols.synth.emotions import EXPRESSIONS
 from protocols.synth.world import Split
 
 
@@ -43,9 +44,9 @@ def prepare_real(
 
 def prepare_synthetic(
     out: Path,
-    split: Split,
+    split: Split | None,
     people: int | None,
-    clips_per_person: int,
+    clips_per_person: int | None,
     size: int | None,
     workers: int | None,
     as_json: bool,
@@ -54,7 +55,8 @@ def prepare_synthetic(
     from bench.synth_world import SIZE, prepare_synth
 
     manifest = prepare_synth(
-        out, progress=make_progress(), split=split, people=people, clips_per_person=clips_per_person,
+        out, progress=make_progress(), split=split or "test", people=people,
+        clips_per_person=clips_per_person or len(EXPRESSIONS),
         size=(size, size) if size else SIZE, workers=workers,
     )  # fmt: skip
     if as_json:

@@ -1,10 +1,14 @@
 """The shipped experts on people they have not seen. Oracle: the renderer's exact truth."""
 
+import math
+
 import pytest
 
 from bench.media.errors import UserError
 from bench.synth_experts import GOALS, SHIPPED, TRAINERS, ExpertSettings, SynthExperts, accuracy_table, measure
 from bench.training import configure
+from protocols.synth.arrays import Amount
+from tests.bench.conftest import Quiet
 
 
 @pytest.fixture(scope="module")
@@ -39,3 +43,16 @@ def test_settings_are_checked():
         configure("synth_experts", SynthExperts, {"hours": "1"})
     with pytest.raises(UserError, match="minutes: Input should be greater than 0"):
         configure("synth_experts", SynthExperts, {"minutes": "-1"})
+
+
+@pytest.mark.slow  # Renders 5,000 frames and starts eight trainings.
+def test_the_command_trains_and_measures_every_expert(tmp_path, weights, monkeypatch):
+    """Oracle: the world's truth through the same `measure`; a second is no training, so figures only have to exist."""
+    monkeypatch.setattr("protocols.synth.arrays.TRAINING", Amount(stills=540, clips=80, first_person=700_000))
+    monkeypatch.setattr("protocols.synth.arrays.TESTING", Amount(stills=90, clips=4, first_person=800_000))
+    settings = ExpertSettings(minutes=0.01, workers=1)
+    trained = SynthExperts().run(settings, weights=weights, progress=Quiet(), data=None, out=tmp_path / "w", seed=0)
+    assert [path.name for path in trained.files] == [f"synth_{name}.safetensors" for name in TRAINERS]
+    assert all(path.is_file() for path in trained.files)
+    assert all(math.isfinite(goal.value(trained.measured)) for goal in GOALS)
+    assert trained.table == accuracy_table(trained.measured)
