@@ -93,20 +93,6 @@ ICT_LANDMARKS68 = (
 # fmt: on
 
 
-@dataclass(frozen=True, eq=False)
-class Mesh:
-    """A coloured surface."""
-
-    vertices: np.ndarray
-    """float32 (V, 3)."""
-    triangles: np.ndarray
-    """int32 (F, 3), rows of `vertices`, counter-clockwise seen from outside."""
-    colours: np.ndarray
-    """float32 (V, 3) RGB [0, 1], sRGB albedo."""
-    specular: np.ndarray
-    """float32 (V,) [0, 1], strength of the highlight."""
-
-
 class Face(Protocol):
     """A face that AUs move: ICT-FaceKit's or a parametric one."""
 
