@@ -8,7 +8,7 @@ from bench.features import FeatureExtraction
 from bench.media import au
 from bench.media.au_maps import ARKIT_TO_FEAFA
 from bench.media.clip import Clip
-from bench.media.errors import BenchError
+from bench.media.errors import BenchError, MediaError
 from methods.generator import GenerationError
 from protocols.protocol import Case
 
@@ -17,7 +17,7 @@ SOURCES = {"feafa24": "landmarks", "openface35": "openface"}
 
 
 def driving_aus(case: Case, vocabulary: str, driving: Clip, extraction: FeatureExtraction) -> np.ndarray:
-    """float32 (T, A) in `vocabulary` at the rate of the driving view.
+    """float32 (T, A) in `vocabulary` at the rate of the driving view, for a method that asks for AUs.
 
     Args:
         case: its `aus` file is used if it has one.
@@ -28,18 +28,32 @@ def driving_aus(case: Case, vocabulary: str, driving: Clip, extraction: FeatureE
     Raises:
         GenerationError: no source for this vocabulary, or a frame without a face; the message says which.
     """
-    if case.aus is not None:
-        return au.read(case.aus, vocabulary).resample(driving.fps, driving.num_frames).values
-    if vocabulary not in SOURCES:
+    if case.aus is None and vocabulary not in SOURCES:
         raise GenerationError(f"no way to read {vocabulary} off a video; give the case a file of AUs")
-    name = SOURCES[vocabulary]
-    features = extraction.features({"driving": [name]}, {"driving": driving})[f"driving:{name}"]
-    if isinstance(features, BenchError):
-        raise GenerationError(f"driving AUs: {features}")
-    if vocabulary == "feafa24":
-        values = ARKIT_TO_FEAFA(features["blendshapes"])
-    else:
-        values = np.concatenate([features["r"], features["c"]], axis=1)
-    if lost := int(np.isnan(values).any(axis=1).sum()):
+    try:
+        values = read_aus(case, vocabulary, driving, extraction)
+    except MediaError:
+        raise
+    except BenchError as error:
+        raise GenerationError(f"driving AUs: {error}") from error
+    if case.aus is None and (lost := int(np.isnan(values).any(axis=1).sum())):
         raise GenerationError(f"driving AUs: no face in {lost} of {len(values)} frames of the driving video")
-    return values.astype(np.float32)
+    return values
+
+
+def read_aus(case: Case, vocabulary: str, clip: Clip, extraction: FeatureExtraction) -> np.ndarray:
+    """float32 (T, A) of a view of the case's driving video: from the case's file, else read off the frames, NaN where
+    there is no face.
+
+    Raises:
+        BenchError: the extractor cannot run here, or says why it has no features.
+    """
+    if case.aus is not None:
+        return au.read(case.aus, vocabulary).resample(clip.fps, clip.num_frames).values
+    name = SOURCES[vocabulary]
+    features = extraction.features({"driving": [name]}, {"driving": clip})[f"driving:{name}"]
+    if isinstance(features, BenchError):
+        raise features
+    if vocabulary == "feafa24":
+        return ARKIT_TO_FEAFA(features["blendshapes"]).astype(np.float32)
+    return np.concatenate([features["r"], features["c"]], axis=1).astype(np.float32)

@@ -33,7 +33,7 @@ def estimate(plan: Plan, cases: Sequence, weights: Weights, devices: list[str], 
     sampled = [shape for case in cases[::step] if (shape := _shape(plan, case, weights))]
     frames = sum(count for count, _ in sampled) / max(1, len(sampled)) * len(cases)
     raw = sum(count * pixels * 3 for count, pixels in sampled) / max(1, len(sampled)) * len(cases)
-    stored = 0 if plan.videos else raw * LOSSLESS_RATIO
+    stored = raw * LOSSLESS_RATIO if plan.videos is None and plan.protocol.output == "video" else 0
     speed = _speeds(weights).get(_key(plan, devices[0]))
     time = f"about {duration(frames * speed / len(devices))}" if speed else "time not known before its first run here"
     line = f"{plan.label}: {len(cases)} cases, {frames:.0f} frames, {time}, {stored / 1e6:.0f} MB of video in {folder}"

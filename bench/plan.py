@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -49,12 +49,17 @@ class Plan:
 
     @property
     def label(self) -> str:
-        """Name of the row: the method, with every setting that differs from its default."""
+        """Name of the row: the method, where it takes its AUs from, and every setting that differs from its default."""
         if self.videos is not None:
             return self.method
-        defaults = registry.method(self.method).Config().model_dump(mode="json")
-        changed = [f"{name}={value}" for name, value in self.config.items() if defaults.get(name) != value]
-        return f"{self.method} ({', '.join(changed)})" if changed else self.method
+        generator = registry.method(self.method)
+        defaults = _default_config(generator, self.protocol).model_dump(mode="json")
+        shown = [
+            f"{name}={Path(value).name if name in file_settings(generator.Config) else value}"
+            for name, value in self.config.items()
+            if defaults.get(name) != value or name == "au_source"
+        ]
+        return f"{self.method} ({', '.join(shown)})" if shown else self.method
 
     def __getstate__(self) -> dict:
         """Metrics travel by name: their functions may be closures, which do not pickle."""
@@ -89,13 +94,18 @@ def make_plan(
         data = weights.cache / "synth"
     chosen = resolve_metrics(metrics or list(specification.metrics))
     config: dict[str, Any] = {}
+    inputs: dict[str, str] = {}
     version = 0
     if videos is None:
         generator = registry.method(method)
-        config = _configure(method, generator, settings or {}).model_dump(mode="json")
+        chosen_config = _configure(method, generator, settings or {}, specification)
+        config = chosen_config.model_dump(mode="json")
         version = generator.version
+        inputs = _method_files(method, generator, chosen_config, weights)
     elif settings:
         raise UserError("--set changes a method's settings; finished videos have none")
+    elif specification.output != "video":
+        raise UserError(f"protocol {protocol} asks for {_MAKES[specification.output]}, not for videos")
     cases = tuple(specification.cases(data))
     if videos is None:
         _refuse_unmet_needs(method, registry.method(method), protocol, specification, cases)
@@ -104,7 +114,7 @@ def make_plan(
         raise UserError(f"protocol {protocol}: two cases have the same id; ids must be unique")
     data_digest = _digest([_case_identity(case, weights) for case in cases])
     identity = {
-        "method": method, "version": version, "config": config, "protocol": protocol,
+        "method": method, "version": version, "config": config | inputs, "protocol": protocol,
         "settings": specification.model_dump(mode="json", exclude=_DESCRIPTIVE), "data": data_digest, "seed": seed,
         "videos": videos is not None,
     }  # fmt: skip
@@ -134,21 +144,54 @@ def resolve_metrics(names: list[str]) -> dict[str, Metric]:
     return found
 
 
-def _configure(name: str, generator: type[Generator], settings: dict[str, str]) -> GeneratorConfig:
+def _default_config(generator: type[Generator], protocol: Protocol) -> GeneratorConfig:
+    """The method's settings where none are given."""
+    return generator.Config(**(generator.synth if protocol.synthetic else {}))
+
+
+def _configure(name: str, generator: type[Generator], settings: dict[str, str], protocol: Protocol) -> GeneratorConfig:
     unknown = set(settings) - set(generator.Config.model_fields)
     if unknown:
         known = ", ".join(generator.Config.model_fields) or "none"
         raise UserError(f"method {name} has no setting {', '.join(sorted(unknown))}; it has: {known}")
     values = {key: _literal(text) for key, text in settings.items()}
     try:
-        return generator.Config(**values)
+        return generator.Config(**(dict(generator.synth) if protocol.synthetic else {}) | values)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise UserError(f"method {name}: {problems}") from error
 
 
+def file_settings(config: type[GeneratorConfig]) -> set[str]:
+    """Settings of a method that name a file of the user's."""
+    return {
+        name for name, field in config.model_fields.items() if Path in (field.annotation, *get_args(field.annotation))
+    }
+
+
+def _method_files(name: str, generator: type[Generator], config: GeneratorConfig, weights: Weights) -> dict[str, str]:
+    """Digest of every file that decides what the method makes: its weights, and what its settings name.
+
+    Raises:
+        UserError: one is not here; before any work.
+    """
+    required = generator.required_weights(config)
+    if message := weights.missing(required):
+        raise UserError(f"method {name} {message}")
+    digests = {f"weights {key}": weights.hashes.sha256(path) for key, path in weights.require(required).items()}
+    for key in sorted(file_settings(generator.Config)):
+        if (path := getattr(config, key)) is not None:
+            if not path.is_file():
+                raise UserError(f"method {name}: {key}={path}: no such file")
+            digests[key] = weights.hashes.sha256(path)
+    return digests
+
+
 _DESCRIPTIVE = {"metrics", "clip_length", "default_limit", "default_subset", "au_sources"}
 """Settings of a protocol that change no frame of a case."""
+
+
+_MAKES = {"video": "frames", "aus": "an emotion and an AU track"}
 
 
 def _refuse_unmet_needs(
@@ -156,9 +199,8 @@ def _refuse_unmet_needs(
 ) -> None:
     """Before any work: a method that needs what no case of the protocol has, or makes something else than it asks for."""
     if generator.makes != specification.output:
-        asked = {"video": "frames", "aus": "an emotion and an AU track"}
         raise UserError(
-            f"method {name} makes {asked[generator.makes]}, protocol {protocol} asks for {asked[specification.output]}"
+            f"method {name} makes {_MAKES[generator.makes]}, protocol {protocol} asks for {_MAKES[specification.output]}"
         )
     has = {"audio", "aus"}  # Every case has a driving file; one without a face or speech fails alone.
     has |= {"target"} if any(case.target for case in cases) else set()

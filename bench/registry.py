@@ -42,6 +42,7 @@ PROTOCOLS = {
     "synth_std": "protocols.synth.protocols:SynthStd",
     "synth_disentangle": "protocols.synth.protocols:SynthDisentangle",
     "synth_generalise": "protocols.synth.protocols:SynthGeneralise",
+    "synth_stage1": "protocols.synth.protocols:SynthStage1",
 }
 
 TRAININGS = {

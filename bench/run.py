@@ -217,9 +217,12 @@ def _says_nothing_new(record: Record, known: Record | None) -> bool:
 
 
 def _weights_used(plan: Plan, weights: Weights) -> dict[str, str]:
-    """sha256 of every weight file that the plan's extractors found here."""
+    """sha256 of every weight file that the plan's method and its extractors found here."""
     names = {need.split(":")[1] for m in plan.metrics.values() for need in m.needs if not need.startswith("case:")}
     files = {file for name in extractor_closure(names) for file in registry.extractor(name).weights}
+    if plan.videos is None:
+        generator = registry.method(plan.method)
+        files |= set(generator.required_weights(generator.Config(**plan.config)))
     return {file: weights.hashes.sha256(path) for file in sorted(files) if (path := weights.path(file))}
 
 

@@ -46,6 +46,10 @@ class RunStore:
         """Where the case's scored video is stored."""
         return self.folder / "videos" / f"{case}.mkv"
 
+    def answer(self, case: str) -> Path:
+        """Where the case's AU track is stored, for a method that makes `aus`."""
+        return self.folder / "aus" / f"{case}.json"
+
     def viewer_copy(self, case: str) -> Path:
         """Where the case's small copy for people is stored."""
         return self.folder / "viewer" / f"{case}.mp4"

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from bench import registry
+from bench.answers import answer_features, true_features, write_answer
 from bench.device import resolve_device
 from bench.driving import driving_aus
 from bench.features import FeatureExtraction, Unavailable, metric_label
@@ -22,7 +23,8 @@ from bench.plan import Plan, view
 from bench.provenance import peak_memory_bytes
 from bench.store import Record, RunStore
 from bench.weights import Weights
-from methods.generator import ControlRequest, GenerationError, Generator, Request
+from methods.generator import AUAnswer, ControlRequest, GenerationError, Generator, Request
+from metrics.extractor import Features
 from metrics.metric import Metric, needed_extractors
 from protocols.protocol import Case
 
@@ -95,6 +97,8 @@ class Worker:
         return {name: known[name] for name in _MADE}
 
     def _video_path(self, case: Case) -> Path | None:
+        if self.plan.protocol.output == "aus":
+            return self.store.answer(case.id)
         return self.store.video(case.id) if self.plan.videos is None else find_video(self.plan.videos, case.id)
 
     def _make_video(self, case: Case) -> dict:
@@ -108,7 +112,8 @@ class Worker:
             num_frames, notes = self._check(case, path, num_frames, height, width)
         elif not path.exists():
             seconds = self._generate(case, target, num_frames, height, width, path)
-        if self.plan.videos is None and not self.store.viewer_copy(case.id).exists():
+        to_view = self.plan.videos is None and self.plan.protocol.output == "video"
+        if to_view and not self.store.viewer_copy(case.id).exists():
             write_viewer_copy(Clip(path, fps=self.plan.protocol.fps), self.store.viewer_copy(case.id))
         return {
             "notes": notes, "frames": num_frames, "height": height, "width": width, "seconds": seconds,
@@ -153,11 +158,14 @@ class Worker:
         request = self._request(case, generator, target, num_frames, height, width)
         started = time.perf_counter()
         try:
-            frames = _checked(generator.generate(request), request)
-            sound = generator.soundtrack(request)
-            if sound is not None:
-                sound = sound[: samples_for(num_frames, request.fps)]
-            write_video(path, frames, request.fps, sound, self.plan.protocol.storage)
+            made = generator.generate(request)
+            if isinstance(made, AUAnswer):
+                write_answer(path, made, request)
+            else:
+                sound = generator.soundtrack(request)
+                if sound is not None:
+                    sound = sound[: samples_for(num_frames, request.fps)]
+                write_video(path, _checked(made, request), request.fps, sound, self.plan.protocol.storage)
         except (BenchError, GenerationError):
             raise
         except Exception as error:
@@ -170,8 +178,9 @@ class Worker:
 
     def _construct(self) -> Generator:
         generator = registry.method(self.plan.method)
-        device = resolve_device(self.device) if generator.weights or not generator.control else "cpu"
-        return generator(generator.Config(**self.plan.config), device)
+        device = resolve_device(self.device) if not generator.control else "cpu"
+        config = generator.Config(**self.plan.config)
+        return generator(config, device, self.weights.require(generator.required_weights(config)))
 
     def _request(
         self, case: Case, generator: Generator, target: Clip | None, num_frames: int, height: int, width: int
@@ -186,7 +195,7 @@ class Worker:
             "fps": protocol.fps, "height": height, "width": width, "seed": case_seed(self.plan.seed, case.id),
             "emotion": case.emotion,
         }  # fmt: skip
-        if generator.au_vocabulary is not None:
+        if generator.au_vocabulary is not None and getattr(generator.config, "au_source", "driving") == "driving":
             common["aus"] = driving_aus(case, generator.au_vocabulary, driving, self.extraction)
         if not generator.needs & {"target", "other_audio"}:
             return Request(**common)
@@ -224,14 +233,23 @@ class Worker:
     def case_features(self, case: Case, made: dict, metrics: list[Metric]) -> dict:
         """Everything these metrics need of a case: "role:extractor" -> features, or the reason there are none."""
         wanted = needed_extractors(metrics)
-        needs: dict = {}
-        if wanted.pop("case", None):
-            needs["case:label"] = metric_label(case.emotion)
         clips = self._clips(case, made)
+        needs = {f"case:{name}": self._of_case(name, case, clips) for name in wanted.pop("case", ())}
         for role in [role for role in wanted if role not in clips and not (role == "pair" and "target" in clips)]:
             absent = Undefined(f"the case has no {'target' if role == 'pair' else role}")
             needs |= {f"{role}:{name}": absent for name in wanted.pop(role)}
         return needs | self.extraction.features(wanted, clips)
+
+    def _of_case(self, name: str, case: Case, clips: dict[str, Clip]) -> Features | BenchError:
+        """What the case itself says: its emotion label, its own AUs, a method's answer to it."""
+        if name == "label":
+            return metric_label(case.emotion)
+        if name == "answer":
+            return answer_features(self.store.answer(case.id))
+        try:
+            return true_features(case, clips.get("target", clips["driving"]), self.extraction)
+        except BenchError as error:
+            return error
 
     def _clips(self, case: Case, made: dict) -> dict[str, Clip]:
         protocol, size, count = self.plan.protocol, (made["height"], made["width"]), made["frames"]

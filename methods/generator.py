@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -63,6 +64,20 @@ class ControlRequest(Request):
     """float32 (S,) speech of the next case of the protocol (the first after the last)."""
 
 
+@dataclass(frozen=True)
+class AUAnswer:
+    """What a method that makes "aus" answers a request with."""
+
+    emotion: str | None
+    """Emotion it heard, in its own word; None where it does not say."""
+    aus: np.ndarray
+    """float32 (T, 24) in `feafa24` at the request's rate, T == request.num_frames."""
+    text: str = ""
+    """The answer as a model wrote it."""
+    problems: tuple[str, ...] = ()
+    """What in the text could not be read."""
+
+
 class Generator(ABC):
     """A method. Constructed once per worker, then asked for one case after the other."""
 
@@ -75,21 +90,36 @@ class Generator(ABC):
     control: ClassVar[bool] = False
     """A sanity method; its rows stand in a section of their own. It sees the target only if `needs` says so."""
     weights: ClassVar[tuple[str, ...]] = ()
-    """Names in the weights lock."""
+    """Names in the weights lock that it needs whatever its settings."""
+    synth: ClassVar[Mapping[str, Any]] = {}
+    """Settings that replace the defaults on synthetic protocols: its small checkpoint and what goes with it."""
     makes: ClassVar[Literal["video", "aus"]] = "video"
     """What it answers a request with; a protocol that asks for the other refuses it."""
     au_vocabulary: ClassVar[str | None] = None
-    """Vocabulary of `request.aus`."""
+    """Vocabulary of `request.aus`, for a method that takes AUs; its Config then has `au_source`."""
     version: ClassVar[int] = 1
     """Raised when the frames would change for the same request; part of the run's fingerprint."""
 
-    def __init__(self, config: GeneratorConfig, device: str = "cpu"):
+    def __init__(self, config: GeneratorConfig, device: str = "cpu", files: Mapping[str, Path] | None = None):
+        """
+        Args:
+            config: of the class's Config.
+            device: torch device.
+            files: name in the weights lock -> file, for every name of `required_weights(config)`.
+        """
         self.config = config
         self.device = device
+        self.files = dict(files or {})
+
+    @classmethod
+    def required_weights(cls, config: GeneratorConfig) -> tuple[str, ...]:
+        """Names in the weights lock that it needs with these settings."""
+        return cls.weights
 
     @abstractmethod
-    def generate(self, request: Request) -> Frames:
-        """Make exactly `request.num_frames` frames of `request.height` x `request.width`.
+    def generate(self, request: Request) -> Frames | AUAnswer:
+        """Make exactly `request.num_frames` frames of `request.height` x `request.width`; a method that makes "aus", an
+        AUAnswer of as many rows.
 
         Raises:
             GenerationError: this case cannot be made; the message says why.

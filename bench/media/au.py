@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -236,21 +236,28 @@ def write(track: AUTrack, path: str | Path, *others: AUTrack) -> None:
     further vocabularies, beside them; `read` takes the one it is asked for.
     """
     path = Path(path)
-    rows = [
-        [None if np.isnan(value) else float(str(value)) for value in row]
-        for row in np.concatenate([one.values for one in (track, *others)], axis=1)
-    ]
     if path.suffix == ".json":
         if others:
             raise ValueError("a JSON file holds one vocabulary")
-        content = {"vocabulary": track.vocabulary, "rate": track.rate, "names": track.names, "values": rows}
-        path.write_text(json.dumps(content), encoding="utf-8")
+        path.write_text(as_json(track), encoding="utf-8")
         return
+    rows = _rows(track, *others)
     _known_suffix(path)
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["frame", "timestamp", *track.names, *(name for other in others for name in other.names)])
         writer.writerows([t, t / track.rate, *row] for t, row in enumerate(rows))
+
+
+def as_json(track: AUTrack, extra: Mapping[str, object] | None = None) -> str:
+    """A track as the text of a JSON file, with further entries that `read` passes over."""
+    content = {"vocabulary": track.vocabulary, "rate": track.rate, "names": track.names, "values": _rows(track)}
+    return json.dumps({**content, **(extra or {})})
+
+
+def _rows(*tracks: AUTrack) -> list[list[float | None]]:
+    joined = np.concatenate([track.values for track in tracks], axis=1)
+    return [[None if np.isnan(value) else float(str(value)) for value in row] for row in joined]
 
 
 def read(path: str | Path, vocabulary_name: str | None = None, rate: float | None = None) -> AUTrack:

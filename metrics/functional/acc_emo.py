@@ -11,6 +11,7 @@ Variants name the classifier and the classes:
 - `@emotion_fan_crema6`: the same with contempt and surprise ruled out, for the six emotions of CREMA-D (a commented
   line of _acc_test.py).
 - `@hsemotion`: HSEmotion EfficientNet-B0 (AffectNet, 8 classes), probabilities averaged over the frames.
+- `@answer`: no classifier: the emotion that the first stage of AUHead answers audio with (its Table 1).
 - `@synth`: the classifier of `metrics.synth.emotion`, 8 classes, one decision from attention over the frames.
 
 Labels are spelled in many ways; ALIASES is the one table of them. A label outside the classes of a variant has no
@@ -107,6 +108,15 @@ def emotion_statistics(probabilities: np.ndarray, label: str, classifier: str) -
     return np.concatenate([correct, total])
 
 
+def answer_statistics(answer: str, label: str) -> np.ndarray:
+    """As emotion_statistics, for an answer in words; one that is no emotion is wrong, not left out."""
+    emotion = canonical_emotion(label)
+    correct, total = np.zeros(len(EMOTIONS)), np.zeros(len(EMOTIONS))
+    correct[EMOTIONS.index(emotion)] = ALIASES.get(answer.strip().lower()) == emotion
+    total[EMOTIONS.index(emotion)] = 1
+    return np.concatenate([correct, total])
+
+
 def micro_accuracy(statistics: np.ndarray) -> float:
     """Percent of clips recognised, from the sum float64 (16,) of `emotion_statistics`."""
     correct, total = _split(statistics)
@@ -156,6 +166,13 @@ def _case(needs: Needs, read: Callable[[Needs], np.ndarray], classifier: str) ->
     return emotion_statistics(read(needs), label, classifier)
 
 
+def _answer_case(needs: Needs) -> np.ndarray:
+    answer, label = (bytes(needs[name]["emotion"]).decode("utf-8") for name in ("case:answer", "case:label"))
+    if not answer:
+        raise Undefined("the method did not say an emotion")
+    return answer_statistics(answer, label)
+
+
 def _metric(classifier: str, extractor: str, read: Callable[[Needs], Sequence], paper: str, note: str) -> Metric:
     return Metric(
         name="acc_emo",
@@ -201,5 +218,19 @@ METRICS: tuple[Metric, ...] = (
         _synth_probabilities,
         "this suite",
         "8 classes; synthetic experts: valid on synth_* only",
+    ),
+    Metric(
+        name="acc_emo",
+        variant="@answer",
+        kind="pooled",
+        needs=("case:answer", "case:label"),
+        case=_answer_case,
+        finish=micro_accuracy,
+        per_case=micro_accuracy,
+        unit="%",
+        higher_is_better=True,
+        paper="AUHead, Table 1",
+        note="the emotion a method answers audio with, against the case's label",
+        bounds=(0.0, 100.0),
     ),
 )

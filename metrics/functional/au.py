@@ -471,10 +471,72 @@ def _pcc_metric(role: str, suffix: str) -> Metric:
     )
 
 
+# -- answers: the first stage of AUHead, audio in, an emotion and AU vectors out -----------------------------------------
+
+
+def written_values(needs: Needs) -> tuple[np.ndarray, np.ndarray]:
+    """AU values of the answer and of the case, float32 (t, 24) each, in the rows where the case's show a face; those of
+    the case with the two decimals an answer is written with, since what rounds to .00 is not written (Eq. 3, lambda 0).
+
+    Raises:
+        Undefined: too few rows show a face.
+    """
+    answer, truth = needs["case:answer"]["aus"], needs["case:aus"]["aus"]
+    seen = usable_frames(target=np.isfinite(truth).all(1))
+    return answer[seen], np.round(truth[seen], 2)
+
+
+def _answer_presence_case(needs: Needs, score: ScoreName) -> np.ndarray:
+    answer, truth = written_values(needs)
+    return sample_statistics(score, active(answer, "feafa24"), active(truth, "feafa24"))
+
+
+def _answer_mae_case(needs: Needs) -> np.ndarray:
+    return np.array(absolute_errors(*written_values(needs), "union"))
+
+
+def _answer_pcc_case(needs: Needs) -> float:
+    return pcc(*written_values(needs), 1.0)
+
+
+def _answer_metric(name: str, case: Callable, note: str, better: bool, score: str | None) -> Metric:
+    return Metric(
+        name=f"au_{name}",
+        variant="@answer",
+        kind="mean" if score is None else "pooled",
+        needs=("case:answer", "case:aus"),
+        case=case,
+        finish=score and partial(finish_mean, score=score),
+        per_case=score and partial(finish_mean, score=score),
+        unit="",
+        higher_is_better=better,
+        paper="AUHead, Table 1 (24 AUs of FEAFA)",
+        note=f"AU vectors a method answers audio with, against the case's own; {note}",
+        bounds=(-1.0, 1.0) if score is None else (0.0, 1.0),
+    )
+
+
+def _answer_metrics() -> list[Metric]:
+    scores: dict[str, ScoreName] = {"f1": "f1", "precision": "precision", "recall": "recall", "accuracy": "jaccard"}
+    by_vector = "over the AUs of each vector, then the mean over vectors"
+    found = [
+        _answer_metric(name, partial(_answer_presence_case, score=score), by_vector, True, score)
+        for name, score in scores.items()
+    ]
+    union = "mean over the entries active on either side"
+    moving = "over time within a clip, mean over the AUs that move in it"
+    return [
+        *found,
+        _answer_metric("mae", _answer_mae_case, union, False, "mae"),
+        _answer_metric("pcc", _answer_pcc_case, moving, True, None),
+    ]
+
+
 _VARIANTS = [(role, suffix) for suffix in SOURCES for role in ROLES]
 
 METRICS: tuple[Metric, ...] = (
     *(_presence_metric(score, role, suffix) for score in _PRESENCE for role, suffix in _VARIANTS),
     *(_mae_metric(role, suffix) for role, suffix in _VARIANTS),
     *(_pcc_metric(role, suffix) for role, suffix in _VARIANTS),
+    *_answer_metrics(),
 )

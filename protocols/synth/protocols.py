@@ -1,9 +1,10 @@
-"""`synth_std`, `synth_disentangle`, `synth_generalise`: the three published protocols in small, on rendered people.
+"""`synth_std`, `synth_disentangle`, `synth_generalise`, `synth_stage1`: the published protocols in small, on rendered people.
 
 | here | mirrors | reference image | drives |
 |---|---|---|---|
 | synth_std | mead_std, mead_std_iuface | first frame of the target | the target's speech and AUs |
 | synth_disentangle | mead_disentangle | first frame of a neutral clip of the same person | an expressive clip |
+| synth_stage1 | mead_stage1, crema_stage1 | none | the target's speech; AUs at 5 fps are asked for |
 | synth_generalise | hdtf_generalise | first frame of the target | unseen people before unseen backgrounds |
 
 Clips are rendered when a run first needs them (under --data, by default in the cache). Cases are ordered in rounds over
@@ -15,7 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from bench.media.errors import UserError
 from protocols.protocol import AUSource, Case, Protocol
@@ -29,6 +30,12 @@ SYNTH_METRICS = (
     "au_following@synth", "reference_leak@synth", "csim@synth",
 )  # fmt: skip
 """Every metric there is, by the synthetic experts where it takes a network; AU scores by both AU experts."""
+
+STAGE1_METRICS = (
+    "au_recall@answer", "au_precision@answer", "au_accuracy@answer", "au_f1@answer", "au_mae@answer", "acc_emo@answer",
+    "au_pcc@answer",
+)  # fmt: skip
+"""Those of AUHead's Table 1, and the correlation over time."""
 
 EXPRESSION_STEP, PERSON_STEP = 17, 8
 """Round r gives person j expression 17 r + 8 j of the 22, or of the 21 that are not neutral: 17 shares no factor with
@@ -116,6 +123,23 @@ class SynthStd(Synth):
     name: ClassVar[str] = "synth_std"
     title: ClassVar[str] = "rendered people, standard setting: the target's first frame, speech and AUs"
     paper: ClassVar[str] = "mirrors AUHead section 4.1 and IUFace suppl. F, in small and synthetic"
+
+
+class SynthStage1(Synth):
+    """Speech in, an emotion and AU vectors out; nothing is drawn."""
+
+    name: ClassVar[str] = "synth_stage1"
+    title: ClassVar[str] = "rendered people, first stage of AUHead: speech in, emotion and AUs at 5 fps out"
+    paper: ClassVar[str] = "mirrors AUHead section 3.2 and Table 1, in small and synthetic"
+
+    metrics: tuple[str, ...] = STAGE1_METRICS
+    fps: float = 5.0
+    frames: int | None = None
+    clip_length: str = "each sentence as long as it is, two to three seconds"
+    default_limit: int | None = 96
+    default_subset: str = "eight expressions of each of the 12 people; --limit 264 is all"
+    au_sources: tuple[AUSource, ...] = ("stage1", "none")
+    output: Literal["video", "aus"] = "aus"
 
 
 class SynthDisentangle(Synth):

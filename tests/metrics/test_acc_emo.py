@@ -137,13 +137,14 @@ def test_descriptions_and_cases():
         "acc_emo@emotion_fan_crema6",
         "acc_emo@hsemotion",
         "acc_emo@synth",
+        "acc_emo@answer",
     ]
     features = {"probabilities": one_hot("contempt") * 0.6 + one_hot("sad") * 0.4, "alpha": np.ones(5, np.float32)}
     frames = np.stack([one_hot("happy", "hsemotion"), np.full(8, np.nan, np.float32)] * 2)
     needs = {"prediction:emotion_fan": features, "prediction:hsemotion": {"probabilities": frames}}
     needs["prediction:synth_emotion"] = {"probabilities": one_hot("sad", "synth")}
     scores = {}
-    for metric in METRICS:
+    for metric in METRICS[:-1]:
         assert metric.kind == "pooled" and metric.unit == "%" and metric.bounds == (0, 100)
         assert metric.needs[1] == "case:label" and metric.needs[0].startswith("prediction:")
         for truth in ("SAD", "happy"):
@@ -448,3 +449,17 @@ def test_box_stays_inside_the_frame():
     np.testing.assert_array_equal(face_box(frame, np.array([[-3.2, 4.9], [12.7, 26.0]])), frame[4:20, 0:12])
     assert face_box(frame, np.array([[40.0, 5.0], [50.0, 9.0]])).size == 0
     assert face_box(frame, np.array([[-9.0, 5.0], [-1.0, 9.0]])).size == 0
+
+
+def test_an_answer_in_words_is_compared_as_a_label():
+    """Oracle: by hand; "surprise" and MEAD's "surprised" are one, a word that is no emotion is wrong."""
+    metric = METRICS[-1]
+    sides = [("surprise", "surprised"), ("Anger", "ANG"), ("fear", "happy"), ("banana", "happy")]
+    statistics = []
+    for answer, truth in sides:
+        spoken = {"emotion": np.frombuffer(answer.encode(), np.uint8)}
+        statistics.append(metric.case({"case:answer": spoken, "case:label": label(truth)}))
+    assert [metric.per_case(one) for one in statistics] == [100, 100, 0, 0]
+    assert metric.finish(sum(statistics)) == 50
+    with pytest.raises(Undefined, match="did not say"):
+        metric.case({"case:answer": {"emotion": np.empty(0, np.uint8)}, "case:label": label("sad")})

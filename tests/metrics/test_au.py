@@ -237,7 +237,7 @@ def test_every_key_is_there_and_the_default_is_first():
     variants = [
         f"@{role}{vocabulary}" for vocabulary in ("", ".libreface12", ".feafa24") for role in ("target", "driving")
     ]
-    variants += ["@synth", "@driving.synth", "@synth_b", "@driving.synth_b"]
+    variants += ["@synth", "@driving.synth", "@synth_b", "@driving.synth_b", "@answer"]
     assert sorted(metric.key for metric in au.METRICS) == sorted(
         name + variant for name in names for variant in variants
     )
@@ -391,3 +391,25 @@ def test_feafa_names_are_the_columns():
     """Oracle: the vocabulary; the class reads A from it."""
     assert AUMAE("feafa24", "union").entries == "union"
     assert AUF1("feafa24").table.shape == (len(VOCABULARIES["feafa24"]), 4)
+
+
+def answered(answer: np.ndarray, truth: np.ndarray) -> dict:
+    return {"case:answer": {"aus": answer}, "case:aus": {"aus": truth}}
+
+
+def test_answers_are_scored_by_vector_on_what_is_written():
+    """Oracle: scikit-learn's example-based averages; two decimals decide what is active."""
+    rng = np.random.default_rng(3)
+    truth, answer = (np.where(rng.random((14, 24)) < 0.3, rng.random((14, 24)), 0).astype(np.float32) for _ in "ab")
+    truth[:, 0], answer[:, 0] = 0.004, 0  # Rounds to .00: nobody writes it.
+    truth[0] = np.nan  # No face.
+    written = np.round(truth[1:], 2)
+    real, made = written > 0, answer[1:] > 0
+    for name, oracle in (SKLEARN | {"accuracy": sk.jaccard_score}).items():
+        metric = by_key(f"au_{name}@answer")
+        value = metric.finish(metric.case(answered(answer, truth)))
+        assert value == pytest.approx(oracle(real, made, average="samples", zero_division=0), abs=1e-12), name
+    mae, either = by_key("au_mae@answer"), real | made
+    expected = np.abs(written - answer[1:])[either].mean()
+    assert mae.finish(mae.case(answered(answer, truth))) == pytest.approx(expected, abs=1e-6)
+    assert by_key("au_pcc@answer").case(answered(truth, truth)) == pytest.approx(1, abs=1e-3)

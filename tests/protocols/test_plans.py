@@ -142,6 +142,13 @@ def test_synthetic_counterparts(capsys):
     assert arguments == [
         "run", "--method", "auhead_memo", "--protocol", "synth_std", "--set", "au_representation=seq"
     ]  # fmt: skip
+    assert [protocol for _, protocol in read_plan("auhead_table1").runs(synthetic=True)] == ["synth_stage1"] * 4
+
+
+def test_a_protocol_without_counterpart_is_named(monkeypatch):
+    """Oracle: a spec whose counterpart was taken away."""
+    alone = read_spec("mead_stage1").model_copy(update={"counterpart": None})
+    monkeypatch.setattr("protocols.plan_spec.read_spec", lambda name: alone)
     with pytest.raises(UserError, match="mead_stage1: no synthetic protocol mirrors it"):
         read_plan("auhead_table1").runs(synthetic=True)
 
