@@ -18,6 +18,10 @@ from bench.table import Block, Result, Table, leaderboard, pairwise, single_run
 from metrics.metric import Metric
 from protocols.protocol import Case
 
+SECTIONS = {"driving": "AUs of the driving video", "file": "AUs from a file"}
+"""AU source -> section of the table. Methods that get audio and an image only are ranked among themselves: the driving
+video is, in a standard protocol, the target."""
+
 
 @dataclass(frozen=True)
 class StoredRun:
@@ -59,7 +63,8 @@ class StoredRun:
     def result(self, keys: Sequence[str] | None, label: str) -> Result:
         """The run as a row, with the given metrics or all."""
         shown = {key: block for key, block in self.summary["metrics"].items() if keys is None or key in keys}
-        section = "controls" if self.summary["control"] else ""
+        section = SECTIONS.get(self.manifest["config"].get("au_source"), "")
+        section = "controls" if self.summary["control"] else section
         return Result(label, shown, scored_cases(self.records.values(), shown), section)
 
 

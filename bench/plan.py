@@ -163,7 +163,7 @@ def _configure(name: str, generator: type[Generator], settings: dict[str, str], 
 
 
 def file_settings(config: type[GeneratorConfig]) -> set[str]:
-    """Settings of a method that name a file of the user's."""
+    """Settings of a method that name a file of the user's (`Path`), or may (`str | Path`)."""
     return {
         name for name, field in config.model_fields.items() if Path in (field.annotation, *get_args(field.annotation))
     }
@@ -180,10 +180,12 @@ def _method_files(name: str, generator: type[Generator], config: GeneratorConfig
         raise UserError(f"method {name} {message}")
     digests = {f"weights {key}": weights.hashes.sha256(path) for key, path in weights.require(required).items()}
     for key in sorted(file_settings(generator.Config)):
-        if (path := getattr(config, key)) is not None:
-            if not path.is_file():
-                raise UserError(f"method {name}: {key}={path}: no such file")
-            digests[key] = weights.hashes.sha256(path)
+        if (value := getattr(config, key)) is None:
+            continue
+        if Path(value).is_file():
+            digests[key] = weights.hashes.sha256(Path(value))
+        elif isinstance(value, Path):
+            raise UserError(f"method {name}: {key}={value}: no such file")
     return digests
 
 

@@ -49,6 +49,10 @@ def run(
     seed: int = 0,
     shard: Shard = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, a setting of the method.")] = None,
+    aus: Annotated[
+        str | None,
+        typer.Option(help="AU track (CSV or JSON) or template that drives every case, for methods with AUs."),
+    ] = None,
     retry_failed: Retry = False,
     offline: Offline = False,
     as_json: Json = False,
@@ -58,8 +62,8 @@ def run(
 
     run_plan(
         method=method, protocol=protocol, data=data, out=out, limit=limit, metrics=metrics, seed=seed,
-        settings=settings or [], devices=devices or device, shard=shard, retry_failed=retry_failed, offline=offline,
-        as_json=as_json,
+        settings=(settings or []) + (["au_source=file", f"aus={aus}"] if aus else []), devices=devices or device,
+        shard=shard, retry_failed=retry_failed, offline=offline, as_json=as_json,
     )  # fmt: skip
 
 

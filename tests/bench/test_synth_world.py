@@ -1,6 +1,7 @@
 """`bench prepare synth` and runs on the synthetic world. Oracles: the manifest's own digests, and the world's names."""
 
 import json
+from pathlib import Path
 
 import pytest
 from pydantic import Field
@@ -113,8 +114,16 @@ class Driven(Generator):
 
     class Config(GeneratorConfig):
         au_source: str = Field(default="driving")
+        steps: int = Field(default=40)
+        aus: str | Path | None = Field(default=None)
+        adapter: Path | None = Field(default=None)
 
     title = "AUs from where it is told"
+    synth = {"steps": 10}
+
+    @classmethod
+    def required_weights(cls, config):
+        return ("syncnet_v2",) if config.steps > 10 else ("synth_face",)
 
     def generate(self, request):
         raise AssertionError("never asked")
@@ -164,6 +173,35 @@ def test_an_au_source_the_protocol_forbids_is_refused(named, weights):
     with pytest.raises(UserError, match="take its AUs from stage1, none, driven is set to au_source=driving"):
         make_plan(method="driven", protocol="nodriving", data=None, weights=weights)
     make_plan(method="driven", protocol="nodriving", data=None, weights=weights, settings={"au_source": "stage1"})
+
+
+def driven(weights, **settings):
+    texts = {key: str(value) for key, value in settings.items()}
+    return make_plan(method="driven", protocol="synth_std", data=None, weights=weights, settings=texts)
+
+
+def test_a_label_always_says_the_au_source_and_no_setting_of_the_synthetic_checkpoint(named, weights, tmp_path):
+    assert driven(weights).config["steps"] == 10
+    assert driven(weights).label == "driven (au_source=driving)"
+    (tmp_path / "a.csv").write_text("x")
+    label = driven(weights, steps=5, au_source="file", aus=tmp_path / "a.csv").label
+    assert label == "driven (au_source=file, steps=5, aus=a.csv)"
+
+
+def test_files_of_a_method_are_part_of_its_fingerprint_by_content(named, weights, tmp_path):
+    for name, text in (("a", "one"), ("b", "one"), ("c", "two")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "adapter").write_text(text)
+    prints = [driven(weights, adapter=tmp_path / name / "adapter").fingerprint for name in "abc"]
+    assert prints[0] == prints[1] != prints[2]
+    assert driven(weights, aus="smile").fingerprint != driven(weights, aus="frown").fingerprint
+    with pytest.raises(UserError, match="driven: adapter=.*nowhere: no such file"):
+        driven(weights, adapter=tmp_path / "nowhere")
+
+
+def test_weights_that_are_missing_are_said_before_any_work(named, weights, tmp_path):
+    with pytest.raises(UserError, match="method driven needs syncnet_v2.model .*python -m bench fetch syncnet_v2"):
+        driven(weights, steps=20)
 
 
 def test_incomplete_data_is_said_in_the_summary(named, tmp_path, weights):
