@@ -9,6 +9,8 @@ from typing import ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
+from bench.media.errors import UserError
+
 AUSource = Literal["stage1", "driving", "file", "none"]
 """`stage1`: predicted from the audio. `driving`: read off the driving video, which in a standard protocol is the target:
 a privilege. `file`: a track given by hand. `none`: the method takes no AUs."""
@@ -88,6 +90,14 @@ class Protocol(BaseModel, ABC):
         Raises:
             UserError: the data is not there, or there is none in it; the message says what was expected.
         """
+
+    def training_cases(self, data: Path | None) -> list[Case]:
+        """Cases to train on, of people whom the protocol does not test, in a fixed order.
+
+        Raises:
+            UserError: the protocol has none, or the data is not there.
+        """
+        raise UserError(f"protocol {self.name} has no clips to train on: it tests on whatever it is given")
 
     def incomplete(self, data: Path | None) -> str | None:
         """What the data set on this machine lacks of the published protocol, in one line; None if nothing."""

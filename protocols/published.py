@@ -117,6 +117,16 @@ class Published(Protocol):
             )
         return [_case(data, target, reference) for target, reference in chosen]
 
+    def training_cases(self, data: Path | None) -> list[Case]:
+        """Clips of everybody whom no case tests, each its own reference."""
+        manifest = self._manifest(data)
+        assert data is not None
+        tested = {target.identity for target, _ in self._chosen(manifest)} | {*self.spec.identities}
+        clips = [clip for clip in manifest.clips if clip.identity not in tested]
+        if not clips:
+            raise UserError(f"{data}: protocol {self.name} tests everybody whose clips are here: {_join(sorted(tested))}")
+        return [_case(data, clip, clip) for clip in clips]
+
     def incomplete(self, data: Path | None) -> str | None:
         manifest = self._manifest(data)
         lacks = self._lacking_clips(manifest) if self.spec.clips else self._lacking_counts(manifest)

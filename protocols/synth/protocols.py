@@ -41,6 +41,11 @@ EXPRESSION_STEP, PERSON_STEP = 17, 8
 """Round r gives person j expression 17 r + 8 j of the 22, or of the 21 that are not neutral: 17 shares no factor with
 either, so as many rounds give each person all of them; of all such pairs these balance the first three rounds best."""
 
+TRAINING_PEOPLE = 1600
+"""People to train video methods on, one clip each; who they are decides faces and voices, so many beat long clips."""
+OUTDOOR_EVERY = 4
+"""Of the people to train on, one in so many stands before an outdoor background."""
+
 
 class Synth(Protocol):
     """A protocol on the synthetic world."""
@@ -69,12 +74,24 @@ class Synth(Protocol):
             for r in range(len(shown))
             for j in range(len(people))
         ]
-        return [self._case(self.folder(data), spec) for spec in chosen]
+        return [self._case(data, spec) for spec in chosen]
 
-    def folder(self, data: Path) -> Path:
+    def training_cases(self, data: Path | None) -> list[Case]:
+        """One clip of each of TRAINING_PEOPLE, the same for every synthetic protocol."""
+        if data is None:
+            raise UserError("a synthetic protocol needs a folder to render into: --data DIR")
+        people = identities("train", TRAINING_PEOPLE)
+        rounds = len(identities("test"))
+        specs = []
+        for j in range(len(people)):
+            expression = (EXPRESSION_STEP * (j // rounds) + PERSON_STEP * j) % len(EXPRESSIONS)
+            specs.append(self._target(people, j, expression, "outdoor" if j % OUTDOOR_EVERY == 0 else "studio"))
+        return [self._case(data, spec) for spec in specs]
+
+    def folder(self, data: Path, family: Family | None = None) -> Path:
         """Where clips of this world version and size lie below `data`."""
         assert self.size is not None
-        return data / f"v{VERSION}-{self.size[1]}x{self.size[0]}-{self.family}"
+        return data / f"v{VERSION}-{self.size[1]}x{self.size[0]}-{family or self.family}"
 
     def make_ready(self, cases: Sequence[Case], step: Callable[[int], None] = lambda total: None) -> None:
         from protocols.synth.files import make_ready
@@ -90,14 +107,15 @@ class Synth(Protocol):
         """The clip whose first frame is the reference image."""
         return spec
 
-    def _target(self, people: Sequence[str], j: int, expression: int) -> ClipSpec:
+    def _target(self, people: Sequence[str], j: int, expression: int, family: Family | None = None) -> ClipSpec:
         emotion, level = EXPRESSIONS[expression]
         sentence = (7 * j + 3 * expression) % len(sentences(people[j]))
-        return ClipSpec(people[j], emotion, level, sentence, self.family)
+        return ClipSpec(people[j], emotion, level, sentence, family or self.family)
 
-    def _case(self, folder: Path, spec: ClipSpec) -> Case:
+    def _case(self, data: Path, spec: ClipSpec) -> Case:
         from protocols.synth.files import clip_path
 
+        folder = self.folder(data, spec.family)
         reference = self._reference(spec)
         path = clip_path(folder, spec)
         return Case(
@@ -114,7 +132,8 @@ class Synth(Protocol):
 
     def _spec(self, path: Path) -> ClipSpec:
         identity, emotion, level, sentence = (*path.parts[-4:-1], path.stem)
-        return ClipSpec(identity, emotion, int(level.removeprefix("level_")), int(sentence) - 1, self.family)
+        family = path.parents[3].name.rpartition("-")[2]
+        return ClipSpec(identity, emotion, int(level.removeprefix("level_")), int(sentence) - 1, family)
 
 
 class SynthStd(Synth):
