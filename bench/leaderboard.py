@@ -113,7 +113,13 @@ def _title(summary: dict) -> str:
     return f"{summary['protocol']}{marks}, n = {summary['n']}"
 
 
-def leaderboard_text(runs: Sequence[StoredRun], keys: Sequence[str] | None, baseline: str | None, form: str) -> str:
+def leaderboard_text(
+    runs: Sequence[StoredRun],
+    keys: Sequence[str] | None,
+    baseline: str | None,
+    form: str,
+    labels: Sequence[str] | None = None,
+) -> str:
     """Several runs in one table, and their differences to a baseline where one is named.
 
     Args:
@@ -121,8 +127,9 @@ def leaderboard_text(runs: Sequence[StoredRun], keys: Sequence[str] | None, base
         keys: metrics to show; None shows all.
         baseline: label of the row the others are compared with, or None.
         form: md, text, tex, csv or json.
+        labels: names of the rows, all different; None takes the runs' own.
     """
-    labelled = dict(zip(_unique_labels(runs), runs, strict=True))
+    labelled = dict(zip(labels or _unique_labels(runs), runs, strict=True))
     wanted = None if keys is None else list(resolve_metrics(list(keys)))
     results = [run.result(wanted, label) for label, run in labelled.items()]
     blocks: dict[tuple[str, str, str], Block] = {}

@@ -54,6 +54,8 @@ class PlanSpec(BaseModel):
     """Printed columns that are no metric -> where the figure comes from."""
     reading: str | None = None
     """What in it is our reading, not the paper's word."""
+    axis: str | None = None
+    """Setting on the x axis of a figure; every row sets it."""
     rows: tuple[PlanRow, ...]
     """In the printed order."""
 

@@ -201,10 +201,34 @@ def tables(
 
 
 @app.command()
+def reproduce(
+    name: Annotated[str, typer.Argument(help="auhead_table2, auhead_fig3, ...; `bench list plans`.")],
+    synth: Annotated[
+        bool, typer.Option(help="On the synthetic counterparts of its protocols: no data needed.")
+    ] = False,
+    data: Annotated[list[str] | None, typer.Option(help="mead=DIR, crema=DIR, hdtf=DIR: prepared data sets.")] = None,
+    limit: Limit = None,
+    seed: int = 0,
+    device: Device = "auto",
+    devices: Devices = None,
+    form: Annotated[Literal["md", "text", "tex", "csv", "json"], typer.Option("--format")] = "md",
+    as_json: Json = False,
+) -> None:
+    """Run every row of a published table or figure and put them side by side. Finished rows are kept."""
+    from bench.cli.work import reproduce_plan
+
+    reproduce_plan(name, synth, data or [], limit, seed, devices or device, form, as_json)
+
+
+@app.command()
 def train(
-    name: Annotated[str, typer.Argument(help="What to train: synth_experts.")],
+    name: Annotated[str, typer.Argument(help="What to train; `bench list trainings`.")],
+    stage: Annotated[int | None, typer.Option(help="Stage of a method's training.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="Whose training clips to learn from; `bench list protocols`.")
+    ] = None,
     data: Data = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the weights.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for weights, checkpoints and logs.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, a setting of the training.")] = None,
     seed: int = 0,
     as_json: Json = False,
@@ -212,7 +236,7 @@ def train(
     """Train networks of this suite. An interrupted training goes on from its last checkpoint."""
     from bench.cli.training import run_training
 
-    run_training(name, data, out, settings or [], seed, as_json)
+    run_training(name, stage, protocol, data, out, settings or [], seed, as_json)
 
 
 @app.command()
@@ -230,6 +254,18 @@ def calibrate(
     from bench.cli.work import split_names
 
     calibrate_here(out, split_names(metrics), device, pin, as_json)
+
+
+@app.command()
+def parity(
+    backbone: Annotated[Literal["hallo", "memo"], typer.Argument(help="Whose reference dumps.")],
+    golden: Annotated[Path, typer.Option(help="Folder with the reference dumps.")],
+    as_json: Json = False,
+) -> None:
+    """Our backbones against tensors, key names and tables of the official code; exit code 1 above 1e-4 relative."""
+    from bench.cli.parity import check_parity
+
+    check_parity(backbone, golden, as_json)
 
 
 @app.command()

@@ -84,15 +84,56 @@ def print_leaderboard(
     print(leaderboard_text(find_runs(protocol, runs), split_names(metrics), baseline, form))
 
 
+def reproduce_plan(
+    name: str,
+    synthetic: bool,
+    data: list[str],
+    limit: int | None,
+    seed: int,
+    devices: str,
+    form: str,
+    as_json: bool,
+) -> None:
+    """Run the rows of a plan, write its tables, print them."""
+    from bench.device import expand_devices
+    from bench.progress import make_progress
+    from bench.reproduce import reproduce, write_tables
+    from bench.weights import Weights
+
+    folders = {key: Path(value) for key, value in parse_settings(data, "--data", "mead=DIR").items()}
+    if synthetic and folders:
+        raise UserError("--synth renders its own data; leave --data out")
+    progress = make_progress()
+    done = reproduce(
+        name, synthetic=synthetic, data=folders, weights=Weights(), progress=progress,
+        devices=expand_devices(devices), limit=limit, seed=seed,
+    )  # fmt: skip
+    for line in done.skipped:
+        progress.say(f"left out: {line}")
+    files = write_tables(name, done, form)
+    if as_json:
+        folders_of = {
+            protocol: {row.label: str(run.folder) for row, run in rows} for protocol, rows in done.runs.items()
+        }
+        print_json({"plan": name, "runs": folders_of, "left_out": done.skipped, "files": [str(path) for path in files]})
+    else:
+        for path in files:
+            print(path.read_text("utf-8") if path.suffix == f".{form}" else f"Written: {path}")
+    if done.failed:
+        raise typer.Exit(1)
+    if not done.runs:
+        raise UserError(f"plan {name}: no row could be made; the reasons are above")
+
+
 def split_names(text: str | None) -> list[str] | None:
     return [name.strip() for name in text.split(",") if name.strip()] if text else None
 
 
-def parse_settings(settings: list[str]) -> dict[str, str]:
+def parse_settings(settings: list[str], option: str = "--set", form: str = "key=value") -> dict[str, str]:
     """key=value texts -> dict."""
     pairs = [text.partition("=") for text in settings]
     if wrong := [key for key, equals, _ in pairs if not equals]:
-        raise UserError(f"--set {wrong[0]}: write --set key=value")
+        raise UserError(f"{option} {wrong[0]}: write {option} {form}")
     return {key: value for key, _, value in pairs}
 
 
