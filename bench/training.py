@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ValidationError
 
+from bench import registry
 from bench.media.errors import UserError
 from bench.progress import Progress
 from bench.weights import Weights
@@ -34,6 +36,8 @@ class Training(ABC):
     """Settings, each with a one-line docstring and the value the shipped weights were trained with."""
     title: ClassVar[str]
     """One line for listings."""
+    synth: ClassVar[Mapping[str, Any]] = {}
+    """Settings that replace the defaults on synthetic protocols, for a training with the setting `protocol`."""
 
     @abstractmethod
     def run(
@@ -50,7 +54,8 @@ class Training(ABC):
 
 
 def configure(name: str, training: type[Training], settings: dict[str, str]) -> BaseModel:
-    """Settings from `--set key=value` texts; a list may be written with commas.
+    """Settings from `--set key=value` texts over the defaults, which depend on the protocol; a list may be written with
+    commas.
 
     Raises:
         UserError: no such setting, or a value it does not take.
@@ -58,8 +63,10 @@ def configure(name: str, training: type[Training], settings: dict[str, str]) -> 
     known = training.Settings.model_fields
     if unknown := set(settings) - set(known):
         raise UserError(f"training {name} has no setting {', '.join(sorted(unknown))}; it has: {', '.join(known)}")
+    synthetic = "protocol" in settings and registry.protocol(settings["protocol"])().synthetic
+    chosen = {key: _value(text, known[key].annotation) for key, text in settings.items()}
     try:
-        return training.Settings(**{key: _value(text, known[key].annotation) for key, text in settings.items()})
+        return training.Settings(**(dict(training.synth) if synthetic else {}) | chosen)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise UserError(f"training {name}: {problems}") from error

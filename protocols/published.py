@@ -115,7 +115,7 @@ class Published(Protocol):
                 f"{data}: has no case of protocol {self.name}, which takes {needed or 'every clip'}"
                 f"{f' of {self.frames} frames or more' if self.frames else ''}; report.md there says what was skipped"
             )
-        return [_case(data, target, reference) for target, reference in chosen]
+        return [clip_case(data, target, reference) for target, reference in chosen]
 
     def training_cases(self, data: Path | None) -> list[Case]:
         """Clips of everybody whom no case tests, each its own reference."""
@@ -125,7 +125,7 @@ class Published(Protocol):
         clips = [clip for clip in manifest.clips if clip.identity not in tested]
         if not clips:
             raise UserError(f"{data}: protocol {self.name} tests everybody whose clips are here: {_join(sorted(tested))}")
-        return [_case(data, clip, clip) for clip in clips]
+        return [clip_case(data, clip, clip) for clip in clips]
 
     def incomplete(self, data: Path | None) -> str | None:
         manifest = self._manifest(data)
@@ -205,7 +205,8 @@ class Published(Protocol):
         return {who: (counts[who], full) for who, full in self.spec.expected.items()}
 
 
-def _case(data: Path, target: ManifestClip, reference: ManifestClip) -> Case:
+def clip_case(data: Path, target: ManifestClip, reference: ManifestClip) -> Case:
+    """A clip of the manifest in `data` as a case that drives itself, with another's first frame or its own."""
     path = data / target.file
     return Case(
         id=target.id, identity=target.identity, emotion=target.emotion, level=target.level,

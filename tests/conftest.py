@@ -49,6 +49,18 @@ def papers() -> Path:
 
 
 @pytest.fixture(scope="session")
+def golden() -> Path:
+    """The folder with reference dumps of the official backbones. Absent: skipped on a laptop, an error in CI."""
+    folder = Path(os.environ.get("AU_BENCH_GOLDEN", Path(__file__).parents[2] / "shared" / "golden"))
+    if not (folder / "hallo_tiny_io.safetensors").is_file():
+        message = f"reference dumps not found at {folder}; set AU_BENCH_GOLDEN to the folder that holds hallo_tiny_io.safetensors"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def synth_test_arrays(tmp_path_factory) -> Path:
     """1,080 stills of 120 people and 110 clips of 110 others whom no expert has seen, rendered once per session."""
     folder = tmp_path_factory.mktemp("unseen")

@@ -8,7 +8,16 @@ from bench.cli.output import print_json
 from bench.cli.work import parse_settings
 
 
-def run_training(name: str, data: Path | None, out: Path | None, settings: list[str], seed: int, as_json: bool) -> None:
+def run_training(
+    name: str,
+    stage: int | None,
+    protocol: str | None,
+    data: Path | None,
+    out: Path | None,
+    settings: list[str],
+    seed: int,
+    as_json: bool,
+) -> None:
     """Configure the training of this name, run it, say what it wrote and what it measured."""
     from bench import registry
     from bench.progress import make_progress
@@ -16,7 +25,9 @@ def run_training(name: str, data: Path | None, out: Path | None, settings: list[
     from bench.weights import Weights
 
     training = registry.training(name)
-    chosen = configure(name, training, parse_settings(settings))
+    options = {"stage": stage, "protocol": protocol}
+    given = {key: str(value) for key, value in options.items() if value is not None}
+    chosen = configure(name, training, given | parse_settings(settings))
     result = training().run(chosen, weights=Weights(), progress=make_progress(), data=data, out=out, seed=seed)
     if as_json:
         print_json({"training": name, "files": [str(path) for path in result.files], "measured": result.measured})

@@ -1,0 +1,156 @@
+"""AU adapter (Eq. 5): zero-initialised cross-attention from the denoiser's features to the AU tokens of the clip.
+
+One layer at each attention site of `TalkingUNet`, after its audio module and before its motion module. Every frame sees
+the tokens of the whole clip window. What tells it which are its own is a bias of -m |t - s| on the score of frame t for
+a token of frame s (as ALiBi, Press et al., 2022, but in both directions and with learned slopes m): at the start m runs
+geometrically over the heads from 4 (its own frame, neighbours 2 %) to 1/16 (the whole clip). The paper says only that
+the layers attend to c^AU and start from zero.
+
+Keys, values and output have no bias, so zero tokens (the null AU) add exactly zero whatever was learned, and the
+denoiser with the null AU is its base bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from bench.media.errors import UserError
+from methods.auhead.au_map import Representation
+from methods.auhead.embedding import AUEmbedding
+
+
+@dataclass(frozen=True)
+class AUAdapterConfig:
+    """Sizes of an adapter and its embedding; the defaults are those of the full-size models."""
+
+    representation: Representation = "lmk"
+    map_size: int = 256
+    """Pixels of an AU image's side."""
+    dim: int = 768
+    """Width of an AU token."""
+    tokens_per_frame: int = 4
+    context: int = 2
+    """n of Eq. 4; the window is 2n + 1 = 5 frames (section 4.1)."""
+    channels: int = 256
+    """Width of a frame's features inside the embedding."""
+    heads: int = 8
+    """Attention heads at every site."""
+    face: Literal["average", "ict"] = "average"
+    """What the images show: the suite's average head or ICT-FaceKit's."""
+
+
+FULL = AUAdapterConfig()
+SMALL = AUAdapterConfig(map_size=64, dim=64, channels=64, heads=4)
+"""For the synthetic world."""
+
+
+class AUAttention(nn.Module):
+    """Eq. 5 at one site."""
+
+    def __init__(self, channels: int, dim: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(channels)
+        self.to_q = nn.Linear(channels, channels, bias=False)
+        self.to_k = nn.Linear(dim, channels, bias=False)
+        self.to_v = nn.Linear(dim, channels, bias=False)
+        self.to_out = nn.Linear(channels, channels, bias=False)
+        nn.init.zeros_(self.to_out.weight)
+        self.log2_slopes = nn.Parameter(torch.linspace(2, -4, heads))
+
+    def forward(self, hidden: Tensor, aus: Tensor, num_frames: int) -> Tensor:
+        """
+        Args:
+            hidden: (B * F, C, h, w) features.
+            aus: (B, F * K, D) AU tokens.
+            num_frames: F.
+
+        Returns:
+            (B * F, C, h, w): the features and what the tokens add to them.
+        """
+        batch = len(aus)
+        queries = self._heads(self.to_q(self.norm(hidden.flatten(2).transpose(1, 2))))
+        keys, values = (
+            self._heads(project(aus)).repeat_interleave(num_frames, 0) for project in (self.to_k, self.to_v)
+        )
+        bias = self._bias(num_frames, aus.shape[1]).to(queries.dtype).repeat(batch, 1, 1, 1)
+        added = scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
+        added = self.to_out(added.transpose(1, 2).flatten(2))
+        return hidden + added.transpose(1, 2).reshape(hidden.shape)
+
+    def _heads(self, tokens: Tensor) -> Tensor:
+        """(N, L, C) to (N, heads, L, C / heads)."""
+        return tokens.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+    def _bias(self, num_frames: int, num_tokens: int) -> Tensor:
+        """-m |t - s| for frame t and the frame s of every token: (F, heads, 1, F * K)."""
+        frames = torch.arange(num_frames, device=self.log2_slopes.device)
+        distance = (frames[:, None] - frames.repeat_interleave(num_tokens // num_frames)).abs()
+        return -self.log2_slopes.exp2()[None, :, None, None] * distance[:, None, None]
+
+
+class AUAdapter(nn.Module):
+    """Embedding and cross-attention layers: all that trains in stage 2 (section 3.4)."""
+
+    def __init__(self, sites: Mapping[str, int], config: AUAdapterConfig = AUAdapterConfig()):
+        """
+        Args:
+            sites: name -> channels, `TalkingUNet.au_sites`.
+            config: sizes; `heads` divides the channels of every site.
+        """
+        super().__init__()
+        self.config = config
+        self.sites = dict(sites)
+        self.embedding = AUEmbedding(
+            config.representation,
+            config.map_size,
+            config.dim,
+            config.tokens_per_frame,
+            config.context,
+            config.channels,
+        )
+        self.layers = nn.ModuleDict(
+            {_key(name): AUAttention(channels, config.dim, config.heads) for name, channels in sites.items()}
+        )
+
+    def forward(self, name: str, hidden: Tensor, aus: Tensor, num_frames: int) -> Tensor:
+        """Features (B * F, C, h, w) of the site `name`, with what the AU tokens (B, F * K, D) add to them."""
+        return self.layers[_key(name)](hidden, aus, num_frames)
+
+    def save(self, path: str | Path, dtype: torch.dtype = torch.bfloat16) -> None:
+        """Write the weights as `dtype`, with the sizes that `load` builds the adapter from."""
+        weights = {name: tensor.to(dtype).contiguous() for name, tensor in self.state_dict().items()}
+        save_file(weights, path, {"config": json.dumps(asdict(self.config)), "sites": json.dumps(self.sites)})
+
+    @classmethod
+    def load(cls, path: str | Path, sites: Mapping[str, int]) -> AUAdapter:
+        """The adapter of a file that `save` wrote, float32 on the CPU.
+
+        Raises:
+            UserError: the file is no adapter, or one of a denoiser with other sites.
+        """
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        if not {"config", "sites"} <= set(metadata):
+            raise UserError(f"{path}: not an AU adapter; `python -m bench train auhead_memo --stage 2` makes one")
+        if json.loads(metadata["sites"]) != dict(sites):
+            raise UserError(f"{path}: an AU adapter of another denoiser; it was trained on {metadata['sites']}")
+        adapter = cls(sites, AUAdapterConfig(**json.loads(metadata["config"])))
+        adapter.load_state_dict(weights)
+        return adapter
+
+
+def _key(site: str) -> str:
+    """Names of modules have no dots."""
+    return site.replace(".", "_")

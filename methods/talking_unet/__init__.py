@@ -1,0 +1,1 @@
+"""The denoiser that Hallo and MEMO share, on stock diffusers classes."""

@@ -1,0 +1,1 @@
+"""Training of the video methods: recipes, windows over precomputed features, one loop."""

@@ -1,0 +1,229 @@
+"""The training loop of the video methods: AdamW under accelerate, with checkpoints that continue a training exactly.
+
+Everything random in step k is drawn from (seed, k, process), so a checkpoint holds step, trained weights, optimizer and
+average only, and a training that was interrupted ends, on one thread, with the same bits as one that was not, if its
+budget is in steps. A budget in minutes follows the clock.
+
+Several GPUs: `accelerate launch -m bench train ...`; every process draws windows of its own (DDP). Parameters sharded over
+processes (FSDP, DeepSpeed) are not supported.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+
+from bench.media.errors import UserError
+from methods.training.recipes import Recipe
+
+CHECKPOINT, LOG = "checkpoint.pt", "log.jsonl"
+FREE = {"steps", "minutes", "log_every", "checkpoint_minutes", "validate_every"}
+"""Settings that may change when a training goes on."""
+
+Batch = dict[str, Tensor]
+Draw = Callable[[np.random.Generator, int], Batch]
+"""Draws so many windows with the generator: name -> tensor (B, ...)."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training came to."""
+
+    steps: int
+    seconds: float
+    loss: float
+    """Mean over the last steps that were logged."""
+
+
+def train(
+    learner: nn.Module,
+    draw: Draw,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    seed: int,
+    log: Callable[[str], None] = print,
+    validate: Callable[[int], None] | None = None,
+) -> Outcome:
+    """Train the parameters of a module that require gradients, in place; it ends in eval mode, with their average.
+
+    Args:
+        learner: its forward takes a batch and returns the loss, a scalar; its noise comes from torch's global generator.
+        draw: see Draw.
+        folder: for `checkpoint.pt`, read if it is there, and `log.jsonl`.
+        log: takes a line every `recipe.log_every` steps.
+        validate: called every `recipe.validate_every` steps with the step, while the learner holds the average.
+
+    Raises:
+        UserError: the checkpoint is of a training with another recipe, or a package is not here.
+    """
+    accelerator = Accelerator(mixed_precision=recipe.precision)
+    trained = {name: parameter for name, parameter in learner.named_parameters() if parameter.requires_grad}
+    learner.to(accelerator.device).train()
+    optimizer = make_optimizer(trained.values(), recipe)
+    average = EMAModel(trained.values(), decay=recipe.average) if recipe.average else None
+    state = _State(folder, recipe, seed, trained, optimizer, average)
+    step, seconds = state.resume()
+    model, optimizer = accelerator.prepare(torch.compile(learner) if recipe.compile else learner, optimizer)
+    began, saved, losses, mean = time.monotonic() - seconds, time.monotonic(), [], math.nan
+    while (progress := recipe.progress(step, seconds)) < 1:
+        optimizer.param_groups[0]["lr"] = rate = recipe.learning_rate * schedule(progress, recipe)
+        losses.append(_step(accelerator, model, draw, optimizer, recipe, (seed, step)))
+        step, seconds = step + 1, time.monotonic() - began
+        if average:
+            average.step(trained.values())
+        if step % recipe.log_every == 0:
+            mean, losses = accelerator.reduce(torch.stack(losses).mean(), "mean").item(), []
+            if not math.isfinite(mean):
+                raise FloatingPointError(f"the loss is {mean} in the steps before {step}; lower the learning rate")
+            state.log(log, step, seconds, {"loss": mean, "learning_rate": rate})
+        if accelerator.is_main_process:
+            if time.monotonic() - saved >= 60 * recipe.checkpoint_minutes:
+                state.save(step, seconds)
+                saved = time.monotonic()
+            if validate and recipe.validate_every and step % recipe.validate_every == 0:
+                with averaged(average, trained), torch.no_grad():
+                    learner.eval()
+                    validate(step)
+                learner.train()
+    if accelerator.is_main_process:
+        state.save(step, seconds)
+    if average:
+        average.copy_to(trained.values())
+    learner.eval()
+    return Outcome(step, seconds, torch.stack(losses).mean().item() if losses else mean)
+
+
+def schedule(progress: float, recipe: Recipe) -> float:
+    """Share of the learning rate at this share of the training: up a line, then level or down half a cosine to 0."""
+    if progress < recipe.warmup:
+        return progress / recipe.warmup
+    if recipe.schedule == "constant":
+        return 1.0
+    return 0.5 + 0.5 * math.cos(math.pi * (progress - recipe.warmup) / (1 - recipe.warmup))
+
+
+def make_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW as the recipe says.
+
+    Raises:
+        UserError: 8-bit states are asked for and bitsandbytes is not installed.
+    """
+    kind = torch.optim.AdamW
+    if recipe.eight_bit_adam:
+        try:
+            from bitsandbytes.optim import AdamW8bit as kind
+        except ImportError as error:
+            raise UserError(
+                "eight_bit_adam=true needs the package bitsandbytes (pip install bitsandbytes), or set it to false: "
+                "the states of AdamW then take 8 bytes per trained weight instead of 2"
+            ) from error
+    return kind(list(parameters), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+
+
+def seed_everything(key: Iterable[int]) -> np.random.Generator:
+    """Seed torch and return numpy's generator of this key, for example (seed, step)."""
+    rng = np.random.default_rng(list(key))
+    torch.manual_seed(int(rng.integers(2**62)))
+    return rng
+
+
+def _step(accelerator: Accelerator, model: nn.Module, draw: Draw, optimizer, recipe: Recipe, key: tuple) -> Tensor:
+    """One step of the optimizer; the mean loss of its passes, detached."""
+    rng = seed_everything((*key, accelerator.process_index))
+    losses = []
+    for last in [False] * (recipe.accumulate - 1) + [True]:
+        batch = {name: value.to(accelerator.device) for name, value in draw(rng, recipe.batch).items()}
+        with nullcontext() if last else accelerator.no_sync(model):
+            loss = model(batch)
+            accelerator.backward(loss / recipe.accumulate)
+        losses.append(loss.detach().float())
+    accelerator.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return torch.stack(losses).mean()
+
+
+class averaged:
+    """While open, the parameters hold their moving average, if there is one."""
+
+    def __init__(self, average: EMAModel | None, trained: dict[str, nn.Parameter]):
+        self.average, self.trained = average, trained
+
+    def __enter__(self) -> None:
+        if self.average:
+            self.average.store(self.trained.values())
+            self.average.copy_to(self.trained.values())
+
+    def __exit__(self, *_) -> None:
+        if self.average:
+            self.average.restore(self.trained.values())
+
+
+class _State:
+    """What a checkpoint holds, and the log that goes with it."""
+
+    def __init__(self, folder: Path, recipe: Recipe, seed: int, trained: dict, optimizer, average: EMAModel | None):
+        self.folder, self.trained, self.optimizer, self.average = folder, trained, optimizer, average
+        self.budget = recipe
+        self.recipe = recipe.model_dump(mode="json", exclude=FREE) | {"seed": seed}
+
+    def resume(self) -> tuple[int, float]:
+        """Steps and seconds done so far; weights, optimizer and average are set as they were."""
+        path = self.folder / CHECKPOINT
+        if not path.is_file():
+            (self.folder / LOG).unlink(missing_ok=True)
+            return 0, 0.0
+        content = torch.load(path, weights_only=True, map_location="cpu")
+        if content["recipe"] != self.recipe:
+            names = sorted(content["recipe"].keys() | self.recipe.keys())
+            changed = [f"{n}={content['recipe'].get(n)}" for n in names if content["recipe"].get(n) != self.recipe.get(n)]
+            raise UserError(f"{path}: begun with {', '.join(changed)}; go on like that, or choose another --out")
+        with torch.no_grad():
+            for name, parameter in self.trained.items():
+                parameter.copy_(content["weights"][name])
+        self.optimizer.load_state_dict(content["optimizer"])
+        if self.average:
+            self.average.load_state_dict(content["average"])
+        self._cut_log(content["step"])
+        return content["step"], content["seconds"]
+
+    def save(self, step: int, seconds: float) -> None:
+        content = {
+            "recipe": self.recipe,
+            "step": step,
+            "seconds": seconds,
+            "weights": {name: parameter.detach() for name, parameter in self.trained.items()},
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
+        }
+        part = self.folder / f"{CHECKPOINT}.part"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        torch.save(content, part)
+        os.replace(part, self.folder / CHECKPOINT)
+
+    def log(self, say: Callable[[str], None], step: int, seconds: float, figures: dict[str, float]) -> None:
+        shown = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in figures.items())
+        say(f"step {step}, {seconds:.0f} s, {self.budget.progress(step, seconds):.1%}: {shown}")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with open(self.folder / LOG, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, "seconds": round(seconds, 1), **figures}) + "\n")
+
+    def _cut_log(self, step: int) -> None:
+        """Lines after the checkpoint will be written again."""
+        path = self.folder / LOG
+        if path.is_file():
+            kept = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= step]
+            path.write_text("".join(line + "\n" for line in kept))
