@@ -27,6 +27,7 @@ METHODS = {
     "still_image": "methods.sanity.still_image:StillImage",
     "shuffled_audio": "methods.sanity.shuffled_audio:ShuffledAudio",
     "shifted_audio": "methods.sanity.shifted_audio:ShiftedAudio",
+    "auhead_stage1": "methods.auhead.stage1.generator:AUHeadStage1",
 }
 
 PROTOCOLS = {
@@ -47,6 +48,8 @@ PROTOCOLS = {
 
 TRAININGS = {
     "synth_experts": "bench.synth_experts:SynthExperts",
+    "synth_encoders": "bench.synth_encoders:SynthEncoders",
+    "auhead_stage1": "bench.train_stage1:Stage1Training",
 }
 """Name -> what `bench train NAME` runs."""
 

@@ -36,7 +36,9 @@ def _print_table(report) -> None:
     for name, error in report.errors.items():
         passed = error <= TOLERANCE
         shown = "no match" if error == NO_MATCH else f"{error:.1e}"
-        table.add_row(name, shown, report.remarks.get(name, "" if passed else "too large"), style=None if passed else "red")
+        table.add_row(
+            name, shown, report.remarks.get(name, "" if passed else "too large"), style=None if passed else "red"
+        )
     # Wide enough for the longest tensor name, also where stdout is no terminal of its own width.
     Console(width=None if Console().is_terminal else 140).print(table)
     for line in report.unchecked:

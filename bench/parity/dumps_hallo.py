@@ -26,7 +26,9 @@ def _check_dump(dump: Dump, report: Report) -> None:
     prefix = f"{dump.io.name}:out/"
     with torch.inference_mode():
         parts = _parts(dump)
-        report.compare_all(parts, {name: value for name, value in dump.outputs("out/").items() if "/" not in name}, prefix)
+        report.compare_all(
+            parts, {name: value for name, value in dump.outputs("out/").items() if "/" not in name}, prefix
+        )
         denoiser, reference_net = build_unets("hallo", dump, "denoising_unet.", "reference_unet.")
         for run, rows in RUNS.items():
             if expected := dump.outputs(f"out/{run}/"):
@@ -55,7 +57,9 @@ def _parts(dump: Dump) -> dict:
     from methods.talking_unet.projections import FaceLocator
 
     faces, speech = build_projections(dump, "imageproj", "audioproj")
-    locator = load_part(FaceLocator(dump.section("face_locator")["conditioning_embedding_channels"]), dump, "face_locator.")
+    locator = load_part(
+        FaceLocator(dump.section("face_locator")["conditioning_embedding_channels"]), dump, "face_locator."
+    )
     embedding, region = dump.input("in/face_emb"), dump.input("in/face_region").transpose(1, 2)
     located = locator(region.flatten(0, 1)).unflatten(0, region.shape[:2])
     return {

@@ -51,7 +51,7 @@ def _check_calls(
     for clip in clips:
         conditions = _conditions(dump, projections, reference_net, rows, clip)
         if clip == clips[0]:
-            ours |= _named_features(conditions.reference)
+            ours |= _named_features(conditions.reference, expected)
         memory = denoiser.remember(conditions.reference, memory)
         latents = dump.input(f"in/latents_{clip}").transpose(1, 2).repeat(len(rows), 1, 1, 1, 1)
         for step, time in enumerate(dump.setting("steps")):
@@ -64,10 +64,18 @@ def _check_calls(
     report.compare_all(ours, {name: value for name, value in expected.items() if not name.startswith("hook/")}, prefix)
 
 
-def _named_features(reference) -> dict:
-    """Features by recorded names: down_blocks.0.attentions.1 is ref/down.0.1, the middle block's only site ref/mid."""
-    names = {site: re.sub(r"_blocks|\.attentions|\.resnets", "", site) for site in reference.sites}
-    return {f"ref/{names[site].replace('mid_block.0', 'mid')}": rows.flatten(0, 1) for site, rows in reference.sites.items()}
+def _named_features(reference, expected: dict) -> dict:
+    """Features by recorded names: down_blocks.0.attentions.1 is ref/down.0.1, the middle block's only site ref/mid.
+
+    The official features of a block without attention are images (B*R, C, h, w), ours tokens like all others.
+    """
+    features = {}
+    for site, rows in reference.sites.items():
+        name = re.sub(r"_blocks|\.attentions|\.resnets", "", site).replace("mid_block.0", "mid")
+        rows = rows.flatten(0, 1)
+        recorded_as = expected.get(f"ref/{name}", rows)
+        features[f"ref/{name}"] = rows.transpose(1, 2).reshape(recorded_as.shape) if recorded_as.ndim == 4 else rows
+    return features
 
 
 def _named_results(call: str, noise, memory) -> dict:

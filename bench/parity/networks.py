@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from bench.media.errors import UserError
-from bench.parity.files import Dump
+from bench.parity.files import Dump, Settings
 from bench.parity.report import Report
 
 RUNS = {"nocfg": (True,), "cfg": (False, True)}
@@ -21,18 +21,17 @@ FIXED = {
     "act_fn": "silu",
     "norm_eps": 1e-5,
     "use_inflated_groupnorm": True,
-    "use_motion_module": True,
-    "use_audio_module": True,
-    "motion_module_resolutions": [1, 2, 4, 8],
-    "motion_module_mid_block": True,
-    "motion_module_decoder_only": False,
-    "motion_module_type": "Vanilla",
-    "num_transformer_block": 1,
     "attention_block_types": ["Temporal_Self", "Temporal_Self"],
-    "temporal_position_encoding": True,
-    "temporal_attention_dim_div": 1,
 }
-"""Official settings that ours have no argument for, since published networks agree in them."""
+"""Official settings that ours have no argument for, since published networks agree in them, and that names and shapes of
+parameters do not show."""
+
+
+SIZES = (
+    "sample_size", "in_channels", "block_out_channels", "layers_per_block", "attention_head_dim", "cross_attention_dim",
+    "norm_num_groups",
+)  # fmt: skip
+"""Official settings that are arguments of both our networks, under the same names."""
 
 
 def build_unets(base: str, dump: Dump, denoiser_prefix: str, reference_prefix: str) -> tuple:
@@ -41,12 +40,11 @@ def build_unets(base: str, dump: Dump, denoiser_prefix: str, reference_prefix: s
     from methods.talking_unet.unet import TalkingUNet
 
     base_config, extra = dump.section("base"), dump.section("extra")
-    motion = extra["motion_module_kwargs"]
+    motion = Settings(extra["motion_module_kwargs"], f"{dump.io}: the config beside it lacks motion_module_kwargs.")
     for name, value in {**base_config, **extra, **motion}.items():
         if name in FIXED and value != FIXED[name]:
             raise UserError(f"{dump.io}: its network has {name}={value!r}; ours exists for {FIXED[name]!r} only")
-    names = ("sample_size", "in_channels", "layers_per_block", "attention_head_dim", "cross_attention_dim", "norm_num_groups")
-    sizes = {name: base_config[name] for name in names} | {"block_out_channels": tuple(base_config["block_out_channels"])}
+    sizes = {name: base_config[name] for name in SIZES}
     memo = base == "memo"
     denoiser = TalkingUNet(
         base=base,
@@ -54,16 +52,18 @@ def build_unets(base: str, dump: Dump, denoiser_prefix: str, reference_prefix: s
         audio_attention_dim=extra["audio_attention_dim"],
         motion_heads=motion["num_attention_heads"],
         motion_max_frames=motion["temporal_position_encoding_max_len"],
-        **({"num_emotions": num_emotions(dump.state)} if memo else {}),
+        **({"num_emotions": num_emotions(dump)} if memo else {}),
     )
     reference = ReferenceNet(**sizes, plain_blocks=memo, cut_last_site=memo)
     return load_part(denoiser, dump, denoiser_prefix), load_part(reference, dump, reference_prefix)
 
 
-def num_emotions(state: dict) -> int:
+def num_emotions(dump: Dump) -> int:
     """Classes of MEMO's emotion norms; their tables have one row more, the null class."""
-    tables = (len(value) for name, value in state.items() if name.endswith("class_embedder.embedding_table.weight"))
-    return next(tables) - 1
+    for name, value in dump.state.items():
+        if name.endswith("class_embedder.embedding_table.weight"):
+            return len(value) - 1
+    raise UserError(f"{dump.io}: the state dict beside it has no emotion norms; it is not of MEMO")
 
 
 def build_projections(dump: Dump, image_name: str, audio_name: str) -> tuple:

@@ -18,15 +18,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from bench.media.errors import UserError
-from methods.auhead.au_map import Representation
-from methods.auhead.embedding import AUEmbedding
+from bench.media.mesh import Face, IctFace
+from methods.auhead.au_map import au_maps
+from methods.auhead.config import Representation
+from methods.auhead.embedding import AUEmbedding, window
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,9 @@ class AUAdapterConfig:
 FULL = AUAdapterConfig()
 SMALL = AUAdapterConfig(map_size=64, dim=64, channels=64, heads=4)
 """For the synthetic world."""
+
+
+_HOW = "`python -m bench train auhead_memo --stage 2` (or auhead_hallo) makes one"
 
 
 class AUAttention(nn.Module):
@@ -102,15 +108,17 @@ class AUAttention(nn.Module):
 class AUAdapter(nn.Module):
     """Embedding and cross-attention layers: all that trains in stage 2 (section 3.4)."""
 
-    def __init__(self, sites: Mapping[str, int], config: AUAdapterConfig = AUAdapterConfig()):
+    def __init__(self, sites: Mapping[str, int], config: AUAdapterConfig = FULL, face: Face | None = None):
         """
         Args:
             sites: name -> channels, `TalkingUNet.au_sites`.
             config: sizes; `heads` divides the channels of every site.
+            face: what the images show; None is the average head.
         """
         super().__init__()
         self.config = config
         self.sites = dict(sites)
+        self.face = face
         self.embedding = AUEmbedding(
             config.representation,
             config.map_size,
@@ -118,10 +126,28 @@ class AUAdapter(nn.Module):
             config.tokens_per_frame,
             config.context,
             config.channels,
+            face,
         )
         self.layers = nn.ModuleDict(
             {_key(name): AUAttention(channels, config.dim, config.heads) for name, channels in sites.items()}
         )
+
+    def tokens(self, aus: np.ndarray | None, clip: slice) -> Tensor:
+        """AU tokens of a clip of a video.
+
+        Args:
+            aus: float32 (T, 24) of the whole video; None for the null AU.
+            clip: frames of the clip, F of them; it may reach beyond the video.
+
+        Returns:
+            (1, F * K, D), zeros for the null AU.
+        """
+        num_frames = clip.stop - clip.start
+        if aus is None:
+            return self.embedding.null(1, num_frames)
+        around = window(aus, clip.start, num_frames, self.config.context)
+        maps = au_maps(around, self.config.representation, self.config.map_size, self.face)
+        return self.embedding(torch.from_numpy(maps)[None].to(self.embedding.norm.weight.device))
 
     def forward(self, name: str, hidden: Tensor, aus: Tensor, num_frames: int) -> Tensor:
         """Features (B * F, C, h, w) of the site `name`, with what the AU tokens (B, F * K, D) add to them."""
@@ -133,20 +159,31 @@ class AUAdapter(nn.Module):
         save_file(weights, path, {"config": json.dumps(asdict(self.config)), "sites": json.dumps(self.sites)})
 
     @classmethod
-    def load(cls, path: str | Path, sites: Mapping[str, int]) -> AUAdapter:
+    def load(cls, path: str | Path, sites: Mapping[str, int], face: Face | None = None) -> AUAdapter:
         """The adapter of a file that `save` wrote, float32 on the CPU.
 
+        Args:
+            path: of the file.
+            sites: of the denoiser it will work in.
+            face: ICT-FaceKit's, for an adapter that was trained on it.
+
         Raises:
-            UserError: the file is no adapter, or one of a denoiser with other sites.
+            UserError: the file is no adapter, or was trained in another denoiser or on another face.
         """
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{path}: cannot be read as an AU adapter ({error}); {_HOW}") from error
         if not {"config", "sites"} <= set(metadata):
-            raise UserError(f"{path}: not an AU adapter; `python -m bench train auhead_memo --stage 2` makes one")
+            raise UserError(f"{path}: not an AU adapter; {_HOW}")
         if json.loads(metadata["sites"]) != dict(sites):
-            raise UserError(f"{path}: an AU adapter of another denoiser; it was trained on {metadata['sites']}")
-        adapter = cls(sites, AUAdapterConfig(**json.loads(metadata["config"])))
+            raise UserError(f"{path}: was trained in another denoiser, one with the sites {metadata['sites']}; {_HOW}")
+        config = AUAdapterConfig(**json.loads(metadata["config"]))
+        if (config.face == "ict") != isinstance(face, IctFace) and config.representation != "seq":
+            raise UserError(f"{path}: was trained on the {config.face} face; face_mesh must be what it was then")
+        adapter = cls(sites, config, face)
         adapter.load_state_dict(weights)
         return adapter
 

@@ -16,16 +16,14 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from bench.media.au import FEAFA_UNITS
 from bench.media.head import Head
 from bench.media.mesh import Camera, Face, draw_landmarks, ict_face, render_face
-from methods.generator import GenerationError
+from methods.auhead.config import Representation
 
-Representation = Literal["lmk", "seq", "rom"]
 NUM_AUS = len(FEAFA_UNITS)
 
 FACE_CAMERA = Camera(focal=3.4, centre=(0.5, 0.4))
@@ -60,28 +58,3 @@ def au_maps(aus: np.ndarray, representation: Representation, size: int = 256, fa
         points = FACE_CAMERA.project(face.landmarks68(face.vertices(row)), (size, size))
         drawn[:] = draw_landmarks(points[:, :2], (size, size))[..., 1]
     return maps
-
-
-def checked_aus(aus: np.ndarray | None, num_frames: int) -> np.ndarray:
-    """The AUs of a request, if a generator can use them: float32 (T, 24).
-
-    Raises:
-        GenerationError: none, another vocabulary, another length, or values that are not in [0, 1].
-    """
-    if aus is None:
-        raise GenerationError("the request has no AUs; give an AU track, or set au_source=stage1 or au_source=none")
-    if aus.ndim != 2 or aus.shape[1] != NUM_AUS:
-        raise GenerationError(
-            f"AUs are {aus.shape}, and AUHead takes the {NUM_AUS} of feafa24; `bench.media.au_maps` converts other tracks"
-        )
-    if len(aus) != num_frames:
-        raise GenerationError(
-            f"the AU track has {len(aus)} rows for {num_frames} frames; give one row for each, or resample it"
-        )
-    if not np.isfinite(aus).all():
-        raise GenerationError(
-            f"the AU track has no values in {int((~np.isfinite(aus)).any(1).sum())} of {len(aus)} frames; fill them"
-        )
-    if aus.min() < 0 or aus.max() > 1:
-        raise GenerationError(f"AUs lie in [{aus.min():g}, {aus.max():g}], and feafa24 in [0, 1]; is it another scale?")
-    return aus.astype(np.float32)

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.media.mesh import Face
-from methods.auhead.au_map import NUM_AUS, Representation, au_maps
+from methods.auhead.au_map import NUM_AUS, au_maps
+from methods.auhead.config import Representation
 
 GAINS = {"lmk": 10.0, "rom": 20.0}
 """1 / standard deviation of the differences from rest under random AUs, each active in a third of the clips: 0.14, 0.05."""
@@ -91,10 +92,9 @@ class AUEmbedding(nn.Module):
             float (B, F * K, D), frame by frame; never zero, which stands for the null AU.
         """
         rows, frames = maps.shape[:2]
-        maps = maps.flatten(0, 1)
+        maps = maps.flatten(0, 1).to(self.norm.weight.dtype)
         if self.representation != "seq":
-            gain = GAINS[self.representation] / 255
-            maps = (maps.to(self.norm.weight.dtype) - self.rest)[:, None] * gain
+            maps = (maps - self.rest)[:, None] * (GAINS[self.representation] / 255)
         features = self.frame(maps).unflatten(0, (rows, frames))
         mixed = nn.functional.silu(self.temporal(features.transpose(1, 2)).transpose(1, 2))
         return self.norm(self.to_tokens(mixed).reshape(rows, -1, self.dim))

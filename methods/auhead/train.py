@@ -9,24 +9,47 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bench.media.mesh import Face
 from methods.auhead.adapter import AUAdapter
 from methods.auhead.au_map import au_maps
 from methods.training.learner import Batch, Learner, zeroed
-from methods.training.recipes import AUHeadRecipe
+from methods.training.recipes import AUHeadHalloRecipe, AUHeadMemoRecipe
 
 
 class AUHeadLearner(nn.Module):
-    """A frozen base with an AU adapter that learns."""
+    """A frozen base, in eval mode, with an AU adapter that learns.
 
-    def __init__(self, base: Learner, adapter: AUAdapter, recipe: AUHeadRecipe):
+    Args:
+        base: in any state; its parameters are frozen and its emotion dropout is off.
+        adapter: what learns.
+        recipe: how.
+        face: what the AU images show; None is the average head.
+    """
+
+    def __init__(
+        self,
+        base: Learner,
+        adapter: AUAdapter,
+        recipe: AUHeadMemoRecipe | AUHeadHalloRecipe,
+        face: Face | None = None,
+    ):
         super().__init__()
-        self.base = base.requires_grad_(False)
-        self.adapter = adapter
-        self.recipe = recipe
+        self.base, self.adapter, self.recipe, self.face = base.requires_grad_(False), adapter, recipe, face
+        base.denoiser.au_adapter = adapter
+
+    def train(self, mode: bool = True) -> AUHeadLearner:
+        super().train(mode)
+        self.base.eval()
+        return self
+
+    def prepare(self, batch: Batch) -> Batch:
+        """Adds `au_maps`, float (B, n + F + n, 24) or uint8 (B, n + F + n, S, S): what the embedding reads."""
+        config = self.adapter.config
+        maps = [au_maps(rows, config.representation, config.map_size, self.face) for rows in batch["aus"].numpy()]
+        return self.base.prepare(batch) | {"au_maps": torch.stack([torch.from_numpy(rows) for rows in maps])}
 
     def forward(self, batch: Batch) -> Tensor:
         base, recipe = self.base, self.recipe

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import torch
     from diffusers import AutoencoderKL
 
+    from methods.conditioning.speech import SpeechEncoder
+
 PerFrame = Callable[[np.ndarray, int, float], np.ndarray]
 """(audio float32 (S,) mono 16 kHz, num_frames, fps) -> one row per frame."""
 
@@ -60,7 +62,7 @@ class Encoders(ABC):
     def load_vae(self) -> AutoencoderKL: ...
 
     @abstractmethod
-    def load_speech(self) -> PerFrame: ...
+    def load_speech(self) -> SpeechEncoder: ...
 
     @abstractmethod
     def load_face(self) -> FaceReader:
@@ -76,7 +78,7 @@ class Encoders(ABC):
         return self.load_vae().eval().requires_grad_(False).to(self.device, getattr(torch, self.dtype))
 
     @cached_property
-    def _speech(self) -> PerFrame:
+    def _speech(self) -> SpeechEncoder:
         return self.load_speech()
 
     @cached_property
@@ -94,14 +96,14 @@ class Encoders(ABC):
             frames: uint8 (T, H, W, 3) RGB; H and W multiples of `vae_scale`.
 
         Returns:
-            mean and std, each float32 (T, 4, H/8, W/8) on the CPU, times the scaling factor.
+            mean and std, each float32 (T, latent_channels, H/8, W/8) on the CPU, times the scaling factor.
         """
         from methods.conditioning import vae
 
         return vae.encode(self._vae, frames)
 
     def decode(self, latents: torch.Tensor) -> np.ndarray:
-        """Frames uint8 (T, 8h, 8w, 3) RGB of scaled latents (T, 4, h, w) on any device, in slices."""
+        """Frames uint8 (T, 8h, 8w, 3) RGB of scaled latents (T, latent_channels, h, w) on any device, in slices."""
         from methods.conditioning import vae
 
         return vae.decode(self._vae, latents)
@@ -131,6 +133,14 @@ class Encoders(ABC):
         """
         return self._face(image)
 
+    def locate_face(self, image: np.ndarray) -> np.ndarray:
+        """float32 (4,) x0, y0, x1, y1 in [0, 1]: the face of uint8 (H, W, 3) RGB, for `face.crop`.
+
+        Raises:
+            GenerationError: no face, or a second one.
+        """
+        return self.read_face(image).face_box
+
     def face_boxes(self, frames: np.ndarray) -> np.ndarray:
         """float32 (T, 2, 4) in [0, 1]: face box and lip box of uint8 (T, H, W, 3) RGB frames; NaN without a face."""
         return self._face.boxes(frames)
@@ -141,8 +151,9 @@ class Encoders(ABC):
 
     @property
     def num_parameters(self) -> int:
-        """Parameters of the autoencoder."""
-        return sum(parameter.numel() for parameter in self._vae.parameters())
+        """Parameters of autoencoder and speech encoder; the face's networks are files of other libraries."""
+        networks = (self._vae, self._speech.network)
+        return sum(parameter.numel() for network in networks for parameter in network.parameters())
 
 
 class FullEncoders(Encoders):
@@ -161,13 +172,16 @@ class FullEncoders(Encoders):
 
         return load_sd_vae(self.files["sd_vae_ft_mse"])
 
-    def load_speech(self) -> PerFrame:
+    def load_speech(self) -> SpeechEncoder:
         from methods.conditioning.speech import SpeechEncoder, load_wav2vec2
 
         return SpeechEncoder(load_wav2vec2(self.files["wav2vec2_base_960h"]), self.device)
 
     def load_face(self) -> FaceReader:
         return FaceReader.load(self.files, self.device)
+
+    def locate_face(self, image: np.ndarray) -> np.ndarray:
+        return self._face.locate(image)  # Also where it is too small to be read.
 
     def load_emotion(self) -> PerFrame:
         from methods.conditioning.emotion import SpeechEmotion, load_classifier, load_emotion2vec

@@ -38,7 +38,7 @@ def clip_features(
         vocals: separates speech from other sound, float32 (S,) to float32 (S,); None takes the sound as it is.
 
     Returns:
-        latent_mean, latent_std: float16 (T, 4, h, w), scaled.
+        latent_mean, latent_std: float16 (T, latent_channels, h, w), scaled.
         speech: float16 (T, blocks, channels).
         face: float32 (face_channels,), of the first frame whose face can be read.
         face_box, lip_box: float32 (4,) in [0, 1], unions over the frames.
@@ -56,10 +56,8 @@ def clip_features(
         raise UserError(f"{clip.path}: {len(aus)} rows of Action Units for {count} frames")
     audio = clip.audio if vocals is None else vocals(clip.audio)
     speech = encoders.speech(audio, count, clip.fps).astype(np.float16)
-    if emotion is None:
-        classes = encoders.emotion(audio, count, clip.fps)
-    else:
-        classes = np.full(count, emotion_class(emotion), np.int64)
+    heard = emotion is None
+    classes = encoders.emotion(audio, count, clip.fps) if heard else np.full(count, emotion_class(emotion), np.int64)
     return {**_picture_features(clip, encoders), "speech": speech, "emotion": classes, "aus": aus.astype(np.float32)}
 
 

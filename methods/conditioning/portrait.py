@@ -104,9 +104,9 @@ def read_portrait(
 
 
 def start_noise(generator: torch.Generator, num_frames: int, encoders: Encoders) -> torch.Tensor:
-    """What the denoising of a clip starts from, float32 (1, F, 4, h, w) on the CPU, so that it is the same for every device.
+    """What the denoising of a clip starts from, float32 (1, F, c, h, w) on the CPU, so that every device starts from the same.
 
-    Drawn as (1, 4, F, h, w), the published order.
+    Drawn as (1, c, F, h, w), the published order.
     """
     import torch
 

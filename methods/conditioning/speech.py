@@ -28,8 +28,10 @@ SLICE_SECONDS = 20
 """Of the convolutions; they hold about 13 MB a second at 512 channels."""
 WINDOW_MARGIN = 2
 """Frames on either side that a frame's audio tokens are made of."""
+BLOCK_SECONDS = 0.02
+"""Over which loudness is taken."""
 SILENCE = 1e-3
-"""Root mean square of 20 ms, -60 dB of full scale: room noise of a close microphone, far below quiet speech."""
+"""Root mean square of a block, -60 dB of full scale: room noise of a close microphone, far below quiet speech."""
 SPEECH_SECONDS = 0.1
 """Sound louder than that which speech must hold in all; a click is shorter."""
 
@@ -57,9 +59,9 @@ class SpeechEncoder:
         """
         import torch
 
+        require_speech(audio)
         samples = samples_for(num_frames, fps)
         audio = audio[:samples]
-        require_speech(audio)
         padded = np.pad(normalised(audio), (0, samples - len(audio)))
         with torch.inference_mode():
             states = hidden_states(self.network, torch.from_numpy(padded).to(self.device), num_frames)
@@ -73,14 +75,14 @@ def require_speech(audio: np.ndarray) -> None:
         audio: float32 (S,) mono 16 kHz in [-1, 1].
 
     Raises:
-        GenerationError: less than SPEECH_SECONDS of it are louder than SILENCE.
+        GenerationError: less than SPEECH_SECONDS of it, or half of a shorter one, are louder than SILENCE.
     """
-    block = SAMPLE_RATE // 50
+    block = round(BLOCK_SECONDS * SAMPLE_RATE)
     blocks = audio[: len(audio) // block * block].reshape(-1, block)
-    loud = np.sqrt(np.mean(blocks.astype(np.float64) ** 2, axis=1)) > SILENCE
-    if loud.sum() * 0.02 < SPEECH_SECONDS:
+    loud = int((np.sqrt(np.mean(blocks.astype(np.float64) ** 2, axis=1)) > SILENCE).sum())
+    if loud < max(1, min(round(SPEECH_SECONDS / BLOCK_SECONDS), len(blocks) // 2)):
         raise GenerationError(
-            f"the audio holds no speech: {loud.sum() * 0.02:.2f} of its {len(audio) / SAMPLE_RATE:.2f} s are louder than "
+            f"the audio holds no speech: {loud * BLOCK_SECONDS:.2f} of its {len(audio) / SAMPLE_RATE:.2f} s are louder than "
             f"{20 * np.log10(SILENCE):.0f} dB of full scale; check that the file has sound, and its channel and volume"
         )
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     import torch
     from diffusers import AutoencoderKL
 
-SLICE_PIXELS = 4 * 512 * 512
+SCALE = 8
+"""Pixels per latent, along a side."""
+SLICE_LATENTS = 4 * 64 * 64
 """Of one pass through the networks: 4 frames of 512 x 512, 64 of 128 x 128."""
 SD_VAE = {
     "down_block_types": ("DownEncoderBlock2D",) * 4,
@@ -57,13 +59,13 @@ def encode(vae: AutoencoderKL, frames: np.ndarray) -> tuple[torch.Tensor, torch.
         frames: uint8 (T, H, W, 3) RGB; H and W multiples of 8.
 
     Returns:
-        mean and std, each float32 (T, 4, H/8, W/8) on the CPU, times the scaling factor.
+        mean and std, each float32 (T, C, H/8, W/8) on the CPU, times the scaling factor.
     """
     import torch
 
     means, stds = [], []
     with torch.inference_mode():
-        for part in np.split(frames, _cuts(len(frames), frames.shape[1] * frames.shape[2])):
+        for part in np.split(frames, _cuts(len(frames), frames.shape[1] * frames.shape[2] // SCALE**2)):
             posterior = vae.encode(to_pixels(part).to(vae.device, vae.dtype)).latent_dist
             means.append(posterior.mean.float().cpu())
             stds.append(posterior.std.float().cpu())
@@ -75,24 +77,24 @@ def decode(vae: AutoencoderKL, latents: torch.Tensor) -> np.ndarray:
     """Frames of latents: the inverse of `encode`.
 
     Args:
-        latents: float (T, 4, h, w), scaled.
+        latents: float (T, C, h, w), scaled, on any device.
 
     Returns:
         uint8 (T, 8h, 8w, 3) RGB.
     """
     import torch
 
-    pixels_per_latent = 4 ** (len(vae.config.block_out_channels) - 1)
     frames = []
     with torch.inference_mode():
-        for part in latents.tensor_split(_cuts(len(latents), latents[0, 0].numel() * pixels_per_latent)):
+        for part in latents.tensor_split(_cuts(len(latents), latents[0, 0].numel())):
             part = part.to(vae.device, vae.dtype) / vae.config.scaling_factor
             frames.append(to_frames(vae.decode(part).sample))
     return np.concatenate(frames)
 
 
-def _cuts(count: int, pixels: int) -> list[int]:
-    step = max(1, SLICE_PIXELS // pixels)
+def _cuts(count: int, latents: int) -> list[int]:
+    """Where to cut `count` frames of so many latents each."""
+    step = max(1, SLICE_LATENTS // latents)
     return list(range(step, count, step))
 
 

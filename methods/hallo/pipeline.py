@@ -103,8 +103,8 @@ class HalloPipeline:
         seen, _ = self.encoders.encode(np.concatenate([portrait.picture[None], past]))
         reference = modules.reference_unet(seen.to(device, dtype).expand(2, -1, -1, -1, -1), face)
         audio = modules.audioproj(torch.from_numpy(portrait.speech_windows(clip)).to(device, dtype))
-        located = modules.face_locator(self.face_picture(portrait)[None].to(device, dtype))
-        face_features = torch.stack([torch.zeros_like(located), located])
+        place = torch.from_numpy(face_mask(portrait.face.face_box, self.encoders.size))
+        place = modules.face_locator(place[None].to(device, dtype))
         return Conditions(
             face=face,
             reference=reference,
@@ -112,12 +112,8 @@ class HalloPipeline:
             audio=torch.cat([torch.zeros_like(audio), audio]),
             masks=self.masks(portrait, clip.stop - clip.start),
             motion_scale=self.config.motion_scale,
-            face_mask=face_features.expand(-1, audio.shape[1], -1, -1, -1),
+            face_mask=torch.stack([torch.zeros_like(place), place]).expand(-1, audio.shape[1], -1, -1, -1),
         )
-
-    def face_picture(self, portrait: Portrait) -> Tensor:
-        """Where the face is, float32 (3, S, S)."""
-        return torch.from_numpy(face_mask(portrait.face.face_box, self.encoders.size))
 
     def masks(self, portrait: Portrait, frames: int) -> tuple[tuple[Tensor, Tensor, Tensor], ...]:
         """Weights of the audio attention's branches, for every level (full, face, lip), each (2, F, s*s)."""
@@ -130,7 +126,7 @@ class HalloPipeline:
         )
 
     def predict(self, latents: Tensor, time: Tensor, conditions: Conditions) -> tuple[Tensor, Tensor]:
-        """Velocity as predicted with nothing and with everything told, each float32 (1, F, 4, h, w)."""
+        """Velocity as predicted with nothing and with everything told, each float32 (1, F, c, h, w)."""
         denoiser = self.modules.denoiser
         both = denoiser(latents.to(denoiser.dtype).expand(2, -1, -1, -1, -1), time, conditions)
         return both.float().chunk(2)

@@ -116,7 +116,7 @@ class MemoPipeline:
     def predict(
         self, latents: Tensor, time: Tensor, conditions: Conditions, memory: MotionMemory
     ) -> tuple[Tensor, Tensor]:
-        """Noise minus latents as predicted with nothing and with everything told, each float32 (1, F, 4, h, w)."""
+        """Noise minus latents as predicted with nothing and with everything told, each float32 (1, F, c, h, w)."""
         denoiser = self.modules.denoiser
         both = denoiser(latents.to(denoiser.dtype).expand(2, -1, -1, -1, -1), time, conditions, memory)
         return both.float().chunk(2)

@@ -8,69 +8,63 @@ from __future__ import annotations
 
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
-from torch import Tensor, nn
+from torch import Tensor
 
+from methods.conditioning.emotion import EMOTIONS
+from methods.memo.modules import MemoModules
 from methods.talking_unet.conditions import Conditions
-from methods.training.learner import Batch, Learner, sample, zeroed
+from methods.talking_unet.memo_modules import EmotionNorm
+from methods.training.learner import Batch, Learner, freeze_unread, sample, train_only, zeroed
 from methods.training.recipes import MemoRecipe
 
-NULL_EMOTION = 9
-TRAINED = ("motion_modules", "audio_modules")
+NULL_EMOTION = len(EMOTIONS)
+FINE_TUNED = ("motion_modules", "audio_modules")
 """Parts of the denoiser that the published fine-tuning trains (817.3 M)."""
 
 
 class MemoLearner(Learner):
-    """MEMO's networks in training."""
+    """MEMO in training."""
 
-    def __init__(
-        self,
-        reference_net: nn.Module,
-        unet: nn.Module,
-        image_projection: nn.Module,
-        audio_projection: nn.Module,
-        recipe: MemoRecipe,
-    ):
-        super().__init__()
-        self.reference_net, self.unet = reference_net, unet
-        self.image_projection, self.audio_projection = image_projection, audio_projection
-        self.recipe = recipe
+    modules_: MemoModules
+    recipe: MemoRecipe
+
+    def __init__(self, modules: MemoModules, recipe: MemoRecipe):
+        super().__init__(modules, recipe)
         self.scheduler = FlowMatchEulerDiscreteScheduler()
-        if not recipe.from_scratch:
-            self.requires_grad_(False)
-            for name, parameter in unet.named_parameters():
-                parameter.requires_grad_(any(part in name for part in TRAINED))
+        if recipe.from_scratch:
+            freeze_unread(modules.reference_net)
+        else:
+            train_only(modules, FINE_TUNED)
+        for module in modules.modules():
+            if isinstance(module, EmotionNorm):
+                module.dropout = recipe.drop_emotion
 
     def conditions(self, batch: Batch, null: Tensor) -> Conditions:
-        recipe = self.recipe
+        modules, recipe = self.modules_, self.recipe
         silent = self.some(batch, recipe.uncond_audio)
-        face = self.image_projection(zeroed(batch["face"], null))
-        reference = self.reference_net(self.reference_latents(batch), face)
-        speech, silent_tokens = batch["speech"], null
-        if recipe.null_audio == "before projection":
-            speech = zeroed(speech, silent)
-        else:
-            silent_tokens = null | silent
+        before = recipe.null_audio == "before projection"
+        face = modules.image_proj(zeroed(batch["face"], null))
+        audio = modules.audio_proj(zeroed(batch["speech"], silent) if before else batch["speech"])
         return Conditions(
             face=face,
-            reference=reference,
+            reference=modules.reference_net(self.reference_latents(batch), face),
             use_reference=~(null | self.some(batch, recipe.uncond_image)),
-            audio=zeroed(self.audio_projection(speech), silent_tokens),
-            emotion=batch["emotion"].masked_fill(null | self.some(batch, recipe.drop_emotion), NULL_EMOTION),
+            audio=zeroed(audio, null if before else null | silent),
+            emotion=batch["emotion"].masked_fill(null, NULL_EMOTION),
         )
 
     def denoising_loss(self, batch: Batch, conditions: Conditions) -> Tensor:
         latents = sample(batch["latent_mean"], batch["latent_std"])
         noise = torch.randn_like(latents)
-        timesteps, sigmas = self.times(len(latents), latents.device)
+        times, sigmas = self.times(len(latents), latents.device)
         noisy = (1 - sigmas) * latents + sigmas * noise
-        predicted = self.unet(noisy, timesteps, conditions).float()
+        predicted = self.denoiser(noisy, times, conditions).float()
         return x0_loss(predicted, noisy, latents, sigmas, self.recipe.robust_loss)
 
     def times(self, rows: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Time steps (B,) and noise levels (B, 1, 1, 1, 1) of the scheduler, at indices whose logit is normal."""
-        drawn = torch.sigmoid(torch.randn(rows, device=device))
-        steps = self.scheduler.config.num_train_timesteps
-        index = (drawn * steps).long().cpu()
+        """Time steps (B,) of the scheduler at places whose logit is normal, and their noise levels (B, 1, 1, 1, 1)."""
+        place = torch.sigmoid(torch.randn(rows, device=device))
+        index = (place * self.scheduler.config.num_train_timesteps).long().cpu()
         sigmas = self.scheduler.sigmas[index].to(device)
         return self.scheduler.timesteps[index].to(device), sigmas.view(-1, 1, 1, 1, 1)
 
@@ -79,7 +73,7 @@ def x0_loss(predicted: Tensor, noisy: Tensor, latents: Tensor, sigmas: Tensor, r
     """Squared error of the latents that a velocity says; windows whose error is larger than `robust` do not count.
 
     Args:
-        predicted, noisy, latents: (B, F, 4, h, w).
+        predicted, noisy, latents: (B, F, c, h, w).
         sigmas: (B, 1, 1, 1, 1) noise level in [0, 1].
 
     Returns:

@@ -1,4 +1,4 @@
-"""Rendered faces to train on, read from a folder of training arrays without loading it."""
+"""Rendered faces to train on, read from a folder that `protocols.synth.arrays` describes, without loading it."""
 
 from __future__ import annotations
 
@@ -30,29 +30,48 @@ class FacePictures:
     """
 
     def __init__(self, data: Path):
-        self._sources = []
-        for kind in ("stills", "clips"):
-            files = [Path(data) / kind / f"{name}.npy" for name in ("frames", "landmarks")]
-            for file in files:
-                if not file.is_file():
-                    raise UserError(
-                        f"{file} is not there; render the arrays first: python -m bench train synth_encoders"
-                    )
-            self._sources.append([np.load(file, mmap_mode="r") for file in files])
+        def array(name: str) -> np.ndarray:
+            path = Path(data) / f"{name}.npy"
+            if not path.is_file():
+                raise UserError(f"{path} is not there; `python -m bench train synth_encoders` renders it")
+            return np.load(path, mmap_mode="r")
+
+        self._stills = Faces(array("stills/frames"), array("stills/landmarks"))
+        self._clips = Faces(array("clips/frames"), array("clips/landmarks"))
+        self._who = np.array(array("stills/identity"))
+        self._people = np.unique(self._who)
 
     def draw(self, rng: np.random.Generator, count: int) -> Faces:
-        """Pictures at random, half of them mirrored (the landmarks then keep their numbers of the other side)."""
-        (stills, still_points), (clips, clip_points) = self._sources
-        from_clips = rng.binomial(count, CLIP_SHARE)
-        rows = rng.integers(len(stills), size=count - from_clips)
-        cells = zip(
-            rng.integers(len(clips), size=from_clips), rng.integers(clips.shape[1], size=from_clips), strict=True
-        )
-        drawn = [(stills[i], still_points[i]) for i in rows]
-        drawn += [(clips[i, t], clip_points[i, t]) for i, t in cells]
+        """Pictures at random, half of them mirrored (landmarks keep the numbers of the side they were on)."""
+        from_clips = rng.random(count) < CLIP_SHARE
+        drawn = [_one(self._clips if clip else self._stills, rng) for clip in from_clips]
         mirrored = rng.random(count) < 0.5
         pairs = [mirror(*pair) if flip else pair for pair, flip in zip(drawn, mirrored, strict=True)]
         return Faces(*(np.stack(column) for column in zip(*pairs, strict=True)))
+
+    def draw_people(self, rng: np.random.Generator, people: int, each: int) -> tuple[Faces, np.ndarray]:
+        """`each` stills of each of `people`, and the number of the person (people * each,)."""
+        rows = [
+            rng.choice(np.flatnonzero(self._who == one), each, replace=False)
+            for one in rng.choice(self._people, people, replace=False)
+        ]
+        rows = np.concatenate(rows)
+        return Faces(self._stills.frames[rows], self._stills.landmarks[rows]), self._who[rows]
+
+    def all_stills(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Frames, landmarks and numbers of the people of every still."""
+        return np.array(self._stills.frames), np.array(self._stills.landmarks), self._who
+
+    def every_clip_frame(self, step: int) -> Faces:
+        """Every `step`-th frame of every clip."""
+        frames, landmarks = (values[:, ::step] for values in self._clips)
+        return Faces(frames.reshape(-1, *frames.shape[2:]), landmarks.reshape(-1, *landmarks.shape[2:]))
+
+
+def _one(source: Faces, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A frame and its landmarks from arrays with any number of leading axes."""
+    at = tuple(rng.integers(source.frames.shape[:-3]))
+    return source.frames[at], source.landmarks[at]
 
 
 def mirror(frame: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,36 +1,60 @@
-"""What MEMO and Hallo share when they are trained: sampled latents, dropped conditions, one forward pass per batch.
+"""What MEMO and Hallo share when they are trained: sampled latents, dropped conditions, which parameters learn.
 
-Conditions are dropped per window; the published scripts draw once per batch, which at their batch of one (MEMO) is the
-same. Zeroed past frames are zero latents here and latents of a grey picture there.
+Conditions are dropped per window; the published scripts draw once per batch, which at a batch of one (MEMO) is the same.
+Zeroed past frames are zero latents here and latents of a grey picture there. Every frame sees the reference of its own
+window: the published row order (`TalkingUNet.forward`) mixes the windows of a batch larger than one.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
 from methods.talking_unet.conditions import Conditions
+from methods.talking_unet.reference import ReferenceNet
+from methods.talking_unet.unet import TalkingUNet
 from methods.training.recipes import Recipe
 
 Batch = dict[str, Tensor]
 
 
 class Learner(nn.Module, ABC):
-    """Networks of a base method; its forward takes a batch of `Windows.draw` and returns the loss.
+    """A base method in training: takes a batch of `prepare` and returns the loss.
 
     Letters: B windows, F frames, P past frames.
+
+    Args:
+        modules: the networks, with `denoiser`; trained in place.
+        recipe: how.
     """
 
-    recipe: Recipe
+    def __init__(self, modules: nn.Module, recipe: Recipe):
+        super().__init__()
+        self.modules_ = modules
+        self.recipe = recipe
+        for network in modules.children():
+            if isinstance(network, (TalkingUNet, ReferenceNet)):
+                network.register_to_config(official_row_order=False)
+                if recipe.gradient_checkpointing:
+                    network.enable_gradient_checkpointing()
+
+    @property
+    def denoiser(self) -> TalkingUNet:
+        return self.modules_.denoiser
+
+    def prepare(self, batch: Batch) -> Batch:
+        """A batch of `Windows.draw` with what is made of it outside of networks."""
+        return batch
 
     @abstractmethod
     def conditions(self, batch: Batch, null: Tensor) -> Conditions:
         """Everything the denoiser is told, with conditions dropped as the recipe says.
 
         Args:
-            batch: of `Windows.draw`.
+            batch: of `prepare`.
             null: bool (B,): windows that are told nothing, as the unconditional half of guidance is.
         """
 
@@ -42,15 +66,13 @@ class Learner(nn.Module, ABC):
         return self.denoising_loss(batch, self.conditions(batch, self.some(batch, self.recipe.uncond)))
 
     def some(self, batch: Batch, share: float) -> Tensor:
-        """bool (B,): windows that are chosen with this probability, independently."""
+        """bool (B,): windows chosen with this probability, independently."""
         return torch.rand(len(batch["face"]), device=batch["face"].device) < share
 
     def reference_latents(self, batch: Batch) -> Tensor:
-        """(B, 1 + P, 4, h, w): sampled latents of the reference and the past frames, the latter zeroed in some windows."""
+        """(B, 1 + P, c, h, w): sampled latents of the reference and the past frames, the latter zeroed in some windows."""
         latents = sample(batch["reference_mean"], batch["reference_std"])
-        kept = ~self.some(batch, self.recipe.start_ratio)
-        latents[:, 1:] *= kept[:, None, None, None, None]
-        return latents
+        return torch.cat([latents[:, :1], zeroed(latents[:, 1:], self.some(batch, self.recipe.start_ratio))], dim=1)
 
 
 def sample(mean: Tensor, std: Tensor) -> Tensor:
@@ -61,3 +83,19 @@ def sample(mean: Tensor, std: Tensor) -> Tensor:
 def zeroed(values: Tensor, rows: Tensor) -> Tensor:
     """Values (B, ...) with zeros in the rows that bool (B,) names."""
     return values.masked_fill(rows.view(-1, *[1] * (values.ndim - 1)), 0.0)
+
+
+def train_only(module: nn.Module, parts: Iterable[str]) -> None:
+    """Freeze a module but for the parameters whose names hold one of these parts."""
+    parts = tuple(parts)
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(any(part in name for part in parts))
+
+
+def freeze_unread(reference: ReferenceNet) -> None:
+    """Freeze what comes after the last features that the reference net hands out, which nothing reads."""
+    last = reference.get_submodule(reference.last_site)
+    block = last.transformer_blocks[0]
+    for module in (last.proj_out, block.attn1, block.norm2, block.attn2, block.norm3, block.ff):
+        if module is not None:
+            module.requires_grad_(False)

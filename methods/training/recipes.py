@@ -5,7 +5,7 @@ each value; what the small checkpoints of the synthetic world were trained with 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -112,41 +112,57 @@ class MemoRecipe(Recipe):
     """Where zeroed speech is zeroed; the published training does it before, the published inference after."""
 
 
+FIRST_STAGE = {"batch": 8, "frames": 1, "uncond": 0.1, "uncond_image": 0.0, "noise_offset": 0.05}
+"""Defaults of Hallo's stage 1."""
+
+
 class HalloRecipe(Recipe):
     """Hallo's training: stage 1 on single frames, stage 2 on clips of 14 with 2 past ones."""
 
     batch: int = Field(default=4, ge=1)
-    """Windows per process and forward pass; stage 1 in the paper: 8."""
+    """Windows per process and forward pass; in stage 1 the paper's is 8."""
     steps: int | None = Field(default=30_000, ge=1)
     """Steps of the optimizer; None leaves the end to `minutes`."""
     frames: int = Field(default=14, ge=1)
-    """F: frames of a window; stage 1 takes one."""
+    """F: frames of a window; in stage 1 the paper's is 1."""
     past_frames: int = Field(default=2, ge=1)
     """P: frames before it."""
-    eight_bit_adam: bool = False
-    """AdamW with 8-bit states (stage 2 in the published recipe); needs the package bitsandbytes and a GPU."""
-    uncond: float = Field(default=0.1, ge=0, le=1)
-    """Stage 1: share of frames without any condition."""
-    noise_offset: float = Field(default=0.05, ge=0)
-    """A constant per frame and channel is added to the noise, this times as large."""
+    uncond: float = Field(default=0.0, ge=0, le=1)
+    """Share of windows without any condition; in stage 1 the paper's is 0.1."""
+    noise_offset: float = Field(default=0.0, ge=0)
+    """A constant per frame and channel is added to the noise, this times as large; in stage 1 the paper's is 0.05."""
     snr_gamma: float | None = 5.0
     """Loss weight min(SNR, gamma) / (SNR + 1) (Min-SNR for velocities); None weighs all time steps alike."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_stage(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return (FIRST_STAGE | values) if str(values.get("stage")) == "1" else values
 
-class AUHeadRecipe(Recipe):
-    """AUHead's stage 2 (section 3.4): the AU adapter and its embedding learn, all else is frozen."""
+
+class AUAdapterRecipe(BaseModel):
+    """AUHead's stage 2 (section 3.4) on either base: the AU adapter and its embedding learn, all else is frozen."""
 
     stage: Literal[2] = 2
     """Stage 1 is another network: `bench train auhead_stage1`."""
-    learning_rate: float = Field(default=1e-5, gt=0)
-    """Section 4.1: 1e-5 on MEMO, 5e-6 on Hallo."""
-    uncond: float = Field(default=0.1, ge=0, le=1)
-    """Share of windows without any condition of the base, H of Eq. 6 as a whole: the guidance takes all or none of it."""
-    drop_aus: float = Field(default=0.1, ge=0, le=1)
-    """Share of windows with the null AU, drawn independently: all four terms of Eq. 6 are trained."""
     au_representation: Literal["lmk", "seq", "rom"] = "lmk"
     """What the adapter sees: 2D landmarks (the paper's choice), the 24 numbers, or a rendered mesh."""
+    drop_aus: float = Field(default=0.1, ge=0, le=1)
+    """Share of windows with the null AU, independently of `uncond`: all four terms of Eq. 6 are trained."""
+    uncond: float = Field(default=0.1, ge=0, le=1)
+    """Share of windows without any condition of the base: Eq. 6 takes H as a whole or not at all."""
     uncond_image: float = Field(default=0.0, ge=0, le=1)
-    """Share of windows without reference features alone."""
+    """Share of windows without reference features alone, which Eq. 6 never is."""
     uncond_audio: float = Field(default=0.0, ge=0, le=1)
     """Share of windows with zeroed speech alone."""
+
+
+class AUHeadMemoRecipe(AUAdapterRecipe, MemoRecipe):
+    """Section 4.1: learning rate 1e-5 on MEMO."""
+
+
+class AUHeadHalloRecipe(AUAdapterRecipe, HalloRecipe):
+    """Section 4.1: learning rate 5e-6 on Hallo."""
+
+    learning_rate: float = Field(default=5e-6, gt=0)
+    """Of AdamW."""

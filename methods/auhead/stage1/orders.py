@@ -10,8 +10,11 @@ from methods.auhead.stage1.text import Vector, written
 
 OrderName = Literal["a-e-au", "a-au", "a-au-e", "ae-au"]
 
+_GIVEN = "The emotion of the current audio is "
 _EMOTION = "What is the emotion of the current audio?"
 _AUS = "What is the AU sequence of the current audio?"
+PHRASES = (_GIVEN, _EMOTION, _AUS)
+"""What questions are made of, beside the emotion."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Order:
 ORDERS: dict[str, Order] = {
     order.name: order
     for order in (
-        Order("ae-au", "A+E -> AU", f"The emotion of the current audio is {{emotion}}. {_AUS}", "given"),
+        Order("ae-au", "A+E -> AU", f"{_GIVEN}{{emotion}}. {_AUS}", "given"),
         Order("a-au", "A -> AU", _AUS, "none"),
         Order("a-au-e", "A -> AU -> E", f"{_AUS} {_EMOTION}", "last"),
         Order("a-e-au", "A -> E -> AU", f"{_EMOTION} {_AUS}", "first"),

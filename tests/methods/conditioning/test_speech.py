@@ -50,12 +50,12 @@ def test_equals_the_reference_dump(golden):
     with safe_open(golden / "wav2vec_tiny_state_dict.safetensors", "pt") as file:
         config = json.loads(file.metadata()["config"])
         network = Wav2Vec2Model(Wav2Vec2Config(**config)).eval()
-        network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})
+        network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     dump = load_file(golden / "wav2vec_tiny_io.safetensors")
     with torch.inference_mode():
         states = speech.hidden_states(network, dump["in/wav"][0], len(dump["out/hidden_states"]))
     assert relative(states, dump["out/hidden_states"]) < 1e-5
-    assert relative(states[:, -1], dump["out/last_hidden_state_plain"][0]) > 1e-3  # Not the same at another rate.
+    assert relative(states[:, -1], dump["out/last_hidden_state_plain"][0]) < 1e-5
     assert relative(speech.windows(states), dump["out/window"]) < 1e-5
     assert relative(speech.windows(states.numpy()), dump["out/window"]) < 1e-5
 
@@ -69,7 +69,7 @@ def test_without_resampling_equals_transformers(network, voice):
     assert relative(ours[:, -1], plain) < 1e-5
 
 
-@pytest.mark.parametrize("seconds", [0.02, 0.31, 1.0, 20.0])
+@pytest.mark.parametrize("seconds", [0.1, 0.31, 1.0, 20.0])
 def test_slices_change_nothing(network, voice, seconds):
     """Oracle: transformers' feature extractor over the whole recording."""
     audio = torch.from_numpy(voice[:30011] + 0.05)
@@ -124,6 +124,8 @@ def test_silence_is_refused(network, voice):
     word = np.zeros(60 * SAMPLE_RATE, np.float32)
     word[:4000] = voice[:4000] / voice.std() * 5e-3
     speech.require_speech(word)
+    speech.require_speech(voice[:640])  # A single frame.
+    assert speech.SpeechEncoder(network)(np.pad(voice, (8000, 0)), 2, 25).shape == (2, 3, 16)  # Speech begins later.
 
 
 def test_published_names(tmp_path):
@@ -136,7 +138,9 @@ def test_published_names(tmp_path):
         for present, old in names.items():
             name = name.replace(present, old)
         state[name] = value.clone()
-    assert {"wav2vec2.masked_spec_embed", "lm_head.weight", "wav2vec2.encoder.pos_conv_embed.conv.weight_g"} <= set(state)
+    assert {"wav2vec2.masked_spec_embed", "lm_head.weight", "wav2vec2.encoder.pos_conv_embed.conv.weight_g"} <= set(
+        state
+    )
     save_file(state, tmp_path / "model.safetensors")
     network = Wav2Vec2Model(Wav2Vec2Config(**TINY)).eval()
     network.load_state_dict(speech.encoder_names(load_file(tmp_path / "model.safetensors")))

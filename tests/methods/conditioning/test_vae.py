@@ -30,7 +30,7 @@ def frames():
 @pytest.mark.parametrize("per_slice", [1, 2, 5, 100])
 def test_slices_equal_the_whole(vae, frames, per_slice, monkeypatch):
     """Oracle: one call of the autoencoder on all frames, scaled by 0.18215 by hand."""
-    monkeypatch.setattr(module, "SLICE_PIXELS", per_slice * 64 * 48)
+    monkeypatch.setattr(module, "SLICE_LATENTS", per_slice * 8 * 6)
     mean, std = module.encode(vae, frames)
     with torch.inference_mode():
         pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255 * 2 - 1
@@ -47,7 +47,7 @@ def test_slices_equal_the_whole(vae, frames, per_slice, monkeypatch):
 
 def test_no_pass_is_larger_than_a_slice(vae, frames, monkeypatch):
     """Oracle: the batch sizes the autoencoder sees."""
-    monkeypatch.setattr(module, "SLICE_PIXELS", 2 * 64 * 48)
+    monkeypatch.setattr(module, "SLICE_LATENTS", 2 * 8 * 6)
     seen = []
     for name in ("encode", "decode"):
         call = getattr(vae, name)

@@ -1,0 +1,99 @@
+"""The AUs of a request, from where the settings say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.media.au import FEAFA_UNITS
+from bench.media.clip import SAMPLE_RATE, read_audio
+from methods.auhead.authoring import expression_aus, file_aus, stretched
+from methods.auhead.config import AUHeadConfig
+from methods.generator import GenerationError, Request
+
+if TYPE_CHECKING:
+    from methods.auhead.stage1.predictor import Predictor
+
+
+class AUSource:
+    """What drives the face.
+
+    Args:
+        config: its `au_source` and what goes with it.
+        files: name in the weights lock -> file; stage 1's are needed where it is the source.
+        device: torch device, of stage 1.
+    """
+
+    def __init__(self, config: AUHeadConfig, files: Mapping[str, Path], device: str = "cpu"):
+        self.config = config
+        self.files = files
+        self.device = device
+
+    def __call__(self, request: Request) -> np.ndarray | None:
+        """float32 (T, 24) FEAFA AUs in [0, 1], one row a frame; None where there is no source.
+
+        Raises:
+            GenerationError: the AUs cannot be used, or stage 1 hears no speech.
+        """
+        if self.config.au_source == "none":
+            return None
+        aus = checked_aus(self._source_aus(request), request.num_frames)
+        if self.config.expression is None:
+            return aus
+        return np.maximum(aus, expression_aus(self.config.expression, request.num_frames, request.fps))
+
+    def _source_aus(self, request: Request) -> np.ndarray | None:
+        config = self.config
+        if config.au_source == "stage1":
+            return self._predicted(request)
+        if config.au_source == "driving":
+            return request.aus
+        if config.aus is None:
+            return np.zeros((request.num_frames, len(FEAFA_UNITS)), np.float32)
+        return file_aus(config.aus, request.num_frames, request.fps, config.aus_length)
+
+    def _predicted(self, request: Request) -> np.ndarray:
+        """Stage 1 on the request's speech, or on another reading of it, whose AUs are stretched (appendix B)."""
+        if self.config.emotional_audio is None:
+            return self._stage1.predict_aus(request.audio, request.num_frames, request.fps, request.emotion).aus
+        audio = read_audio(self.config.emotional_audio)
+        num_frames = max(1, round(len(audio) / SAMPLE_RATE * request.fps))
+        return stretched(
+            self._stage1.predict_aus(audio, num_frames, request.fps, request.emotion).aus, request.num_frames
+        )
+
+    @cached_property
+    def _stage1(self) -> Predictor:
+        from methods.auhead.stage1.predictor import load_predictor
+
+        return load_predictor(self.config.model, self.config.order, self.files, self.device)
+
+
+def checked_aus(aus: np.ndarray | None, num_frames: int) -> np.ndarray:
+    """The AUs of a request, if a generator can use them: float32 (T, 24).
+
+    Raises:
+        GenerationError: none, another vocabulary, another length, or values that are not in [0, 1].
+    """
+    if aus is None:
+        raise GenerationError("the request has no AUs; give an AU track, or set au_source=stage1 or au_source=none")
+    if aus.ndim != 2 or aus.shape[1] != len(FEAFA_UNITS):
+        raise GenerationError(
+            f"AUs are {aus.shape}, and AUHead takes the {len(FEAFA_UNITS)} of feafa24, one row a frame; "
+            "`bench.media.au_maps` converts other vocabularies"
+        )
+    if len(aus) != num_frames:
+        raise GenerationError(
+            f"the AU track has {len(aus)} rows for {num_frames} frames; give one row for each, or resample it"
+        )
+    if not np.isfinite(aus).all():
+        raise GenerationError(
+            f"the AU track has no values in {int((~np.isfinite(aus)).any(1).sum())} of {len(aus)} frames; fill them"
+        )
+    if aus.min() < 0 or aus.max() > 1:
+        raise GenerationError(f"AUs lie in [{aus.min():g}, {aus.max():g}], and feafa24 in [0, 1]; is it another scale?")
+    return aus.astype(np.float32)
