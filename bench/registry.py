@@ -27,6 +27,10 @@ METHODS = {
     "still_image": "methods.sanity.still_image:StillImage",
     "shuffled_audio": "methods.sanity.shuffled_audio:ShuffledAudio",
     "shifted_audio": "methods.sanity.shifted_audio:ShiftedAudio",
+    "hallo": "methods.hallo.generator:Hallo",
+    "memo": "methods.memo.generator:Memo",
+    "auhead_hallo": "methods.auhead.generator:AUHeadHallo",
+    "auhead_memo": "methods.auhead.generator:AUHeadMemo",
     "auhead_stage1": "methods.auhead.stage1.generator:AUHeadStage1",
 }
 
@@ -49,6 +53,10 @@ PROTOCOLS = {
 TRAININGS = {
     "synth_experts": "bench.synth_experts:SynthExperts",
     "synth_encoders": "bench.synth_encoders:SynthEncoders",
+    "memo": "bench.train_methods:MemoTraining",
+    "hallo": "bench.train_methods:HalloTraining",
+    "auhead_memo": "bench.train_methods:AUHeadMemoTraining",
+    "auhead_hallo": "bench.train_methods:AUHeadHalloTraining",
     "auhead_stage1": "bench.train_stage1:Stage1Training",
 }
 """Name -> what `bench train NAME` runs."""

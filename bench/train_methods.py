@@ -6,19 +6,28 @@ The training itself is in `methods`: `methods.training` (loop, windows, recipes)
 
 from __future__ import annotations
 
+import importlib
 import json
 import shlex
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench import registry
+from bench.driving import driving_aus
+from bench.features import FeatureExtraction
+from bench.media.clip import Clip, samples_for
 from bench.media.errors import UserError
+from bench.media.write import write_video
 from bench.prepare_features import Base, FeatureSource, prepare_features
 from bench.progress import Progress, counted
 from bench.training import Trained, Training
 from bench.weights import SHIPPED_ROOT, Weights
+from methods.conditioning.encoders import encoders_class, load_encoders
+from methods.generator import Request
 from methods.training.recipes import AUHeadHalloRecipe, AUHeadMemoRecipe, HalloRecipe, MemoRecipe, Recipe
 from protocols.protocol import Case, Protocol
 from protocols.synth.world import VERSION
@@ -33,22 +42,27 @@ if TYPE_CHECKING:
 SHIPPED = SHIPPED_ROOT / "methods" / "synth" / "weights"
 HELD_OUT = 2
 """Training clips, the last ones, that nothing learns from: validation videos show them."""
+WINDOWS_SHOWN = 3
+"""Length of a validation video in windows."""
 SYNTH = {
     "model": "synth", "steps": None, "minutes": 50, "batch": 4, "frames": 16, "learning_rate": 1e-3,
     "schedule": "cosine", "warmup": 0.02, "average": 0.995, "precision": "no", "gradient_checkpointing": False,
-    "uncond": 0.1, "first_window": 0.3, "log_every": 20, "validate_every": 300,
+    "from_scratch": True, "uncond": 0.1, "first_window": 0.3, "log_every": 20, "validate_every": 300,
 }  # fmt: skip
 """What the shipped small networks were trained with; they have no published base, so everything learns."""
 SYNTH_MEMO = SYNTH | {"past_frames": 4, "robust_loss": None, "drop_emotion": 0.1, "null_audio": "after projection"}
 SYNTH_HALLO = SYNTH | {"snr_gamma": None}
-SYNTH_ADAPTER = {"minutes": 20, "learning_rate": 2e-3}
+SYNTH_ADAPTER = {"from_scratch": False, "minutes": 20, "learning_rate": 2e-3}
 
 
 class MethodTraining(Training):
     """A training of a video method on the training clips of a protocol."""
 
     name: ClassVar[str]
+    """Of the method."""
     base: ClassVar[Base]
+    shown: ClassVar[Mapping[str, Any]] = {}
+    """Settings of the method for validation videos."""
 
     def run(
         self,
@@ -198,7 +212,9 @@ class Validation:
         return self.training.pipeline(self.learner, config, load_encoders(self.settings.model, files, device))
 
     def _request(self, case: Case, clip: Clip, count: int) -> Request:
-        aus = driving_aus(case, "feafa24", clip, FeatureExtraction(self.weights))[:count] if self.training.shown else None
+        aus = (
+            driving_aus(case, "feafa24", clip, FeatureExtraction(self.weights))[:count] if self.training.shown else None
+        )
         return Request(
             case=case.id, reference=clip.first_frame(), audio=clip.audio, num_frames=count, fps=clip.fps,
             height=clip.height, width=clip.width, seed=0, aus=aus,
@@ -220,7 +236,7 @@ class MemoTraining(_BaseTraining):
     name, base = "memo", "memo"
     Settings = MemoRecipe
     title = "MEMO: its published fine-tuning, or the small one of the synthetic world from random weights"
-    synth = SYNTH_MEMO | {"from_scratch": True}
+    synth = SYNTH_MEMO
 
     def learner(self, settings: MemoRecipe, weights: Weights) -> MemoLearner:
         from methods.memo.train import MemoLearner
@@ -239,7 +255,7 @@ class HalloTraining(_BaseTraining):
     name, base = "hallo", "hallo"
     Settings = HalloRecipe
     title = "Hallo: either published stage, or the small one of the synthetic world from random weights"
-    synth = SYNTH_HALLO | {"from_scratch": True}
+    synth = SYNTH_HALLO
 
     def learner(self, settings: HalloRecipe, weights: Weights) -> HalloLearner:
         from methods.hallo.train import HalloLearner
@@ -320,15 +336,17 @@ class AUHeadHalloTraining(_AdapterTraining):
 
 
 def _modules(base: Base, settings: Recipe, weights: Weights) -> nn.Module:
-    """Networks with the weights to begin with, float32 on the CPU.
+    """Networks with the weights to begin with, float32 on the CPU: random, the user's, or the lock's.
 
     Raises:
-        UserError: they are not here; the message says how to get them.
+        UserError: the weights are not here; the message says how to get them.
     """
-    from methods.talking_unet import sizes
-
     if settings.from_scratch:
-        modules = registry_modules(base)
-        return modules(getattr(sizes, f"{base}_{settings.model}".upper()))
-    loader = importlib.import_module(f"methods.{base}.generator")
-    config = loader.Config  # placeholder
+        from methods.talking_unet import sizes
+
+        modules = importlib.import_module(f"methods.{base}.modules")
+        return getattr(modules, f"{base.title()}Modules")(getattr(sizes, f"{base}_{settings.model}".upper()))
+    method = importlib.import_module(f"methods.{base}.generator")
+    names = method.PUBLISHED if settings.model == "full" else (f"synth_{base}",)
+    config = registry.method(base).Config(model=settings.model, checkpoint=settings.base, dtype="float32")
+    return method.load_modules(config, weights.require(() if settings.base else names), "cpu")

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 
 from bench.cache import FileHashes, cache_dir
 from bench.media.errors import MissingPrerequisite, UserError
+from bench.media.lfs import is_lfs_pointer
 
 LOCK = Path(__file__).with_name("weights.toml")
 SHIPPED_ROOT = Path(__file__).parents[1]
@@ -162,6 +163,11 @@ class Weights:
             part.unlink(missing_ok=True)
 
     def _accept(self, entry: WeightFile, part: Path) -> Path:
+        if is_lfs_pointer(part):
+            raise UserError(
+                f"{entry.name}: that is a Git LFS pointer, not the file: its repository was cloned without git-lfs. Run "
+                "`git lfs pull` in it, or download the file from its page; it was not kept"
+            )
         if not self._matches(entry, part, record=True):
             raise UserError(
                 f"{entry.name}: the file has sha256 {self.hashes.sha256(part)} and {part.stat().st_size} bytes, "

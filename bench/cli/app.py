@@ -169,19 +169,31 @@ def prepare(
     clips_per_identity: Annotated[
         int | None, typer.Option(min=1, help="synth: clips of each; by default 22, one of each expression.")
     ] = None,
+    features: Annotated[
+        Literal["memo", "hallo", "auhead_memo", "auhead_hallo"] | None,
+        typer.Option(help="Also compute what this method is trained on; without --root, of clips that are there."),
+    ] = None,
+    separate_vocals: Annotated[
+        bool, typer.Option("--separate-vocals", help="Features of speech without music and noise.")
+    ] = False,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Official layout in, checked manifest out. Interrupted work continues where it stopped."""
-    from bench.cli.preparing import prepare_real, prepare_synthetic
+    from bench.cli.preparing import prepare_real, prepare_synthetic, prepare_training_features
 
     if dataset == "synth" and (root or limit or storage != "lossless"):
         raise UserError("prepare synth renders lossless clips of its own: it takes no --root, --storage or --limit")
     if dataset != "synth" and (identities or split or clips_per_identity):
         raise UserError("--split, --identities and --clips-per-identity go with `prepare synth` only")
+    if separate_vocals and features is None:
+        raise UserError("--separate-vocals goes with --features: the clips keep their sound")
     if dataset == "synth":
-        prepare_synthetic(out, split, identities, clips_per_identity, size, workers, as_json)
-    else:
-        prepare_real(dataset, root, out, size, storage, workers, limit, as_json)
+        prepare_synthetic(out, split, identities, clips_per_identity, size, workers, as_json and not features)
+    elif root or features is None:
+        prepare_real(dataset, root, out, size, storage, workers, limit, as_json and not features)
+    if features:
+        prepare_training_features(dataset, out, features, separate_vocals, device, as_json)
 
 
 @app.command()
@@ -266,6 +278,23 @@ def parity(
     from bench.cli.parity import check_parity
 
     check_parity(backbone, golden, as_json)
+
+
+@app.command()
+def measure(
+    method: Annotated[str, typer.Argument(help="hallo, memo, auhead_hallo or auhead_memo.")],
+    device: Device = "auto",
+    size: Annotated[int, typer.Option(min=64, help="Side of the frames in pixels, a multiple of 64.")] = 512,
+    frames: Annotated[int, typer.Option(min=1, max=30, help="Frames of a clip.")] = 16,
+    train: Annotated[bool, typer.Option(help="Take a training step too.")] = True,
+    dry: Annotated[bool, typer.Option("--dry", help="Only say what it holds and needs; allocates nothing.")] = False,
+    out: Annotated[Path, typer.Option(help="Table that gets the rows.")] = Path("results/performance.md"),
+    as_json: Json = False,
+) -> None:
+    """Speed and memory of a full-size method on this machine, with random weights: no download needed."""
+    from bench.cli.measuring import measure_here
+
+    measure_here(method, device, size, frames, train, dry, out, as_json)
 
 
 @app.command()

@@ -61,3 +61,28 @@ def prepare_synthetic(
     )  # fmt: skip
     if as_json:
         print_json(manifest.model_dump(mode="json"))
+
+
+def prepare_training_features(
+    dataset: str, out: Path, method: str, separate_vocals: bool, device: str, as_json: bool
+) -> None:
+    """Compute what a method is trained on, of every clip of a prepared folder; the exit code is 1 where one has none."""
+    from bench.device import resolve_device
+    from bench.prepare_features import FeatureSource, prepare_features
+    from bench.weights import Weights
+    from protocols.manifest import read_manifest
+    from protocols.published import clip_case
+
+    manifest = read_manifest(out, dataset)
+    base = "memo" if method.endswith("memo") else "hallo"
+    source = FeatureSource(base, "synth" if dataset == "synth" else "full", separate_vocals)
+    prepared = prepare_features(
+        [clip_case(out, clip, clip) for clip in manifest.clips], out, source,
+        weights=Weights(), progress=make_progress(), device=resolve_device(device), fps=manifest.fps,
+    )  # fmt: skip
+    if as_json:
+        print_json({"folder": str(prepared.folder), "files": len(prepared.files), "failed": prepared.failed})
+    else:
+        print(f"Features of {len(prepared.files)} clips, {len(prepared.failed)} failed: {prepared.folder}")
+    if prepared.failed:
+        raise typer.Exit(1)

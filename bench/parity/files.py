@@ -53,7 +53,7 @@ class Dump:
         """
         if name not in self.metadata:
             raise UserError(f"{self.io}: its metadata lacks {name!r}, without which the network cannot be run")
-        return json.loads(self.metadata[name])
+        return parse_json(self.metadata[name], f"{self.io}: {name!r} of its metadata")
 
     def section(self, name: str) -> Settings:
         """The constructor arguments of one network."""
@@ -92,7 +92,19 @@ def _read_dump(folder: Path, name: str) -> Dump:
     tensors, metadata = read_tensors(io_path)
     if "config" not in described:
         raise UserError(f"{state_path}: its metadata has no 'config', the sizes of the network")
-    return Dump(io_path, state, json.loads(described["config"]), tensors, metadata)
+    return Dump(io_path, state, parse_json(described["config"], f"{state_path}: its config"), tensors, metadata)
+
+
+def parse_json(text: str, what: str):
+    """A JSON document.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{what}: not JSON ({error})") from error
 
 
 def read_tensors(path: Path) -> tuple[dict, dict[str, str]]:

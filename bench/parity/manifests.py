@@ -6,10 +6,11 @@ the file's and no others. Heads and groups leave no trace in shapes: one of each
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.media.errors import UserError
+from bench.parity.files import parse_json
 from bench.parity.report import Report
 
 Shapes = dict[str, tuple[int, ...]]
@@ -29,7 +30,9 @@ def check(folder: Path, report: Report) -> None:
 def _check_file(path: Path, build: Callable, report: Report) -> None:
     import torch
 
-    document = json.loads(path.read_text("utf-8"))
+    document = parse_json(path.read_text("utf-8"), str(path))
+    if "keys" not in document:
+        raise UserError(f"{path}: has no 'keys', the table of parameters")
     expected = {name: tuple(entry["shape"]) for name, entry in document["keys"].items()}
     try:
         with torch.device("meta"):

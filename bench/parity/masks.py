@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.media.errors import UserError
 from bench.parity.files import read_tensors
 from bench.parity.report import Report
 
@@ -24,6 +25,8 @@ def _check_file(path: Path, report: Report) -> None:
     from methods.conditioning.masks import expand_box, split_regions
 
     tensors, metadata = read_tensors(path)
+    if absent := [name for name in ("in/face", "in/lip") if name not in tensors]:
+        raise UserError(f"{path}: has no tensor {absent[0]!r}, of which the regions are made")
     for part in ("face", "lip"):
         # "[x0,x1,y0,y1] expand RATIO": the box before; the enlarged box stands under PART_region.
         if match := re.fullmatch(r"(\[.*\]) expand ([\d.]+)", metadata.get(f"{part}_in", "")):

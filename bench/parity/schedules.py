@@ -8,12 +8,12 @@ no pair that fits.
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 import numpy as np
 
+from bench.parity.files import parse_json
 from bench.parity.report import Report
 
 GROUPS = {"hallo": ("hallo_ddim", "hallo_train"), "memo": ("memo_flow",)}
@@ -24,7 +24,7 @@ def check(folder: Path, report: Report) -> None:
     if not paths:
         report.unchecked.append("no schedulers_diffusers_*.json: noise schedules")
     for path in paths:
-        document = json.loads(path.read_text("utf-8"))
+        document = parse_json(path.read_text("utf-8"), str(path))
         groups = [name for name in GROUPS[report.backbone] if name in document]
         if not groups:
             report.unchecked.append(f"{path.name}: has none of {', '.join(GROUPS[report.backbone])}")

@@ -2,9 +2,9 @@
 
 One layer at each attention site of `TalkingUNet`, after its audio module and before its motion module. Every frame sees
 the tokens of the whole clip window. What tells it which are its own is a bias of -m |t - s| on the score of frame t for
-a token of frame s (as ALiBi, Press et al., 2022, but in both directions and with learned slopes m): at the start m runs
-geometrically over the heads from 4 (its own frame, neighbours 2 %) to 1/16 (the whole clip). The paper says only that
-the layers attend to c^AU and start from zero.
+a token of frame s (as ALiBi, Press et al., 2022, but in both directions); m runs geometrically over the heads from 4
+(the own frame, neighbours 2 % each) to 1/16 (the whole clip). The paper says only that the layers attend to c^AU and
+start from zero.
 
 Keys, values and output have no bias, so zero tokens (the null AU) add exactly zero whatever was learned, and the
 denoiser with the null AU is its base bit for bit.
@@ -72,7 +72,6 @@ class AUAttention(nn.Module):
         self.to_v = nn.Linear(dim, channels, bias=False)
         self.to_out = nn.Linear(channels, channels, bias=False)
         nn.init.zeros_(self.to_out.weight)
-        self.log2_slopes = nn.Parameter(torch.linspace(2, -4, heads))
 
     def forward(self, hidden: Tensor, aus: Tensor, num_frames: int) -> Tensor:
         """
@@ -89,7 +88,7 @@ class AUAttention(nn.Module):
         keys, values = (
             self._heads(project(aus)).repeat_interleave(num_frames, 0) for project in (self.to_k, self.to_v)
         )
-        bias = self._bias(num_frames, aus.shape[1]).to(queries.dtype).repeat(batch, 1, 1, 1)
+        bias = self._bias(num_frames, aus).to(queries.dtype).repeat(batch, 1, 1, 1)
         added = scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
         added = self.to_out(added.transpose(1, 2).flatten(2))
         return hidden + added.transpose(1, 2).reshape(hidden.shape)
@@ -98,11 +97,12 @@ class AUAttention(nn.Module):
         """(N, L, C) to (N, heads, L, C / heads)."""
         return tokens.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
-    def _bias(self, num_frames: int, num_tokens: int) -> Tensor:
+    def _bias(self, num_frames: int, aus: Tensor) -> Tensor:
         """-m |t - s| for frame t and the frame s of every token: (F, heads, 1, F * K)."""
-        frames = torch.arange(num_frames, device=self.log2_slopes.device)
-        distance = (frames[:, None] - frames.repeat_interleave(num_tokens // num_frames)).abs()
-        return -self.log2_slopes.exp2()[None, :, None, None] * distance[:, None, None]
+        frames = torch.arange(num_frames, device=aus.device)
+        distance = (frames[:, None] - frames.repeat_interleave(aus.shape[1] // num_frames)).abs()
+        slopes = torch.linspace(2, -4, self.heads, device=aus.device).exp2()
+        return -slopes[:, None, None] * distance[:, None, None]
 
 
 class AUAdapter(nn.Module):

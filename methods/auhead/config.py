@@ -9,6 +9,8 @@ from pydantic import Field, field_validator, model_validator
 
 from bench.media.errors import UserError
 from methods.auhead.authoring import expression_aus
+from methods.auhead.stage1.config import Stage1Config
+from methods.auhead.stage1.orders import OrderName
 from methods.generator import GeneratorConfig
 from methods.hallo.config import HalloConfig
 from methods.memo.config import MemoConfig
@@ -20,10 +22,10 @@ Representation = Literal["lmk", "seq", "rom"]
 class AUHeadConfig(GeneratorConfig):
     """What either base gets besides its own settings."""
 
+    model: Literal["full", "synth"] = "full"
+    """Sizes: the published ones, or those of the synthetic world."""
     au_source: Literal["stage1", "driving", "file", "none"] = "stage1"
     """Where AUs come from: predicted from the speech, read off the driving video, a file (`aus`), or nowhere."""
-    order: Literal["a-e-au", "a-au", "a-au-e", "ae-au"] = "a-e-au"
-    """What stage 1 hears (A: audio, E: emotion) and writes, in Table 1's orders."""
     au_representation: Representation = "lmk"
     """What the adapter sees: keypoints (Table 3), the 24 numbers, or a rendered mesh."""
     au_scale: float = Field(default=3.5, ge=0)
@@ -40,6 +42,29 @@ class AUHeadConfig(GeneratorConfig):
     """Named expressions to lay over the AUs, `name[:intensity]` joined by "+"."""
     emotional_audio: Path | None = None
     """Another reading of the sentence whose AUs stage 1 predicts, stretched to the speech's length (appendix B)."""
+
+    order: OrderName = "a-e-au"
+    """What stage 1 is given and writes (Table 1): audio (a), emotion (e), AUs (au)."""
+    stage1_adapter: Path | None = None
+    """Stage 1: trained weights of the full model that `bench train auhead_stage1` wrote."""
+    stage1_language_model: Literal["qwen2-audio", "qwen-audio-chat"] = "qwen2-audio"
+    """Stage 1: of the full model; see the method auhead_stage1."""
+    stage1_python: str | None = None
+    """Stage 1: Python of an environment of its own, for qwen-audio-chat."""
+    constrained: bool = False
+    """Stage 1: decode by a grammar, so that every answer can be read; the paper decodes freely."""
+
+    @property
+    def stage1(self) -> Stage1Config:
+        """Settings of stage 1."""
+        return Stage1Config(
+            model=self.model,
+            order=self.order,
+            adapter=self.stage1_adapter,
+            language_model=self.stage1_language_model,
+            python=self.stage1_python,
+            constrained=self.constrained,
+        )
 
     @field_validator("expression")
     @classmethod

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bench.media.errors import UserError
 from methods.auhead.config import AUHeadConfig, AUHeadHalloConfig, AUHeadMemoConfig
 from methods.auhead.sources import AUSource
+from methods.auhead.stage1.config import stage1_weights
 from methods.generator import Frames, Request
 from methods.hallo.generator import Hallo
 from methods.memo.generator import Memo
@@ -49,7 +50,8 @@ class AUHeadMemo(Memo):
 
     @property
     def num_parameters(self) -> int:
-        return super().num_parameters + sum(parameter.numel() for parameter in self.pipeline.adapter.parameters())
+        adapter = sum(parameter.numel() for parameter in self.pipeline.adapter.parameters())
+        return super().num_parameters + adapter + self.source.num_parameters
 
 
 class AUHeadHallo(Hallo):
@@ -80,7 +82,8 @@ class AUHeadHallo(Hallo):
 
     @property
     def num_parameters(self) -> int:
-        return super().num_parameters + sum(parameter.numel() for parameter in self.pipeline.adapter.parameters())
+        adapter = sum(parameter.numel() for parameter in self.pipeline.adapter.parameters())
+        return super().num_parameters + adapter + self.source.num_parameters
 
 
 def added_weights(base: str, config: AUHeadConfig) -> tuple[str, ...]:
@@ -89,15 +92,13 @@ def added_weights(base: str, config: AUHeadConfig) -> tuple[str, ...]:
     Raises:
         UserError: a full-size adapter is needed, and none was ever published.
     """
-    from methods.auhead.stage1.predictor import stage1_weights
-
     if config.adapter is None and config.model == "full":
         raise UserError(
             f"auhead_{base} has no published weights; train an adapter with `python -m bench train auhead_{base} "
             "--stage 2` and give it with --set adapter=FILE, or take --set model=synth for the rendered world"
         )
     adapter = () if config.adapter else (_shipped_adapter(base, config),)
-    return adapter + (stage1_weights(config.model, config.order) if config.au_source == "stage1" else ())
+    return adapter + (stage1_weights(config.stage1) if config.au_source == "stage1" else ())
 
 
 def load_adapter(base: str, config: AUHeadConfig, files: Mapping[str, Path], denoiser: TalkingUNet) -> AUAdapter:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,10 +12,8 @@ from bench.media.au import FEAFA_UNITS
 from bench.media.clip import SAMPLE_RATE, read_audio
 from methods.auhead.authoring import expression_aus, file_aus, stretched
 from methods.auhead.config import AUHeadConfig
+from methods.auhead.stage1.config import load_stage1
 from methods.generator import GenerationError, Request
-
-if TYPE_CHECKING:
-    from methods.auhead.stage1.predictor import Predictor
 
 
 class AUSource:
@@ -26,12 +23,14 @@ class AUSource:
         config: its `au_source` and what goes with it.
         files: name in the weights lock -> file; stage 1's are needed where it is the source.
         device: torch device, of stage 1.
+
+    Raises:
+        UserError: stage 1 is the source and cannot be loaded.
     """
 
     def __init__(self, config: AUHeadConfig, files: Mapping[str, Path], device: str = "cpu"):
         self.config = config
-        self.files = files
-        self.device = device
+        self.stage1 = load_stage1(config.stage1, files, device) if config.au_source == "stage1" else None
 
     def __call__(self, request: Request) -> np.ndarray | None:
         """float32 (T, 24) FEAFA AUs in [0, 1], one row a frame; None where there is no source.
@@ -46,6 +45,11 @@ class AUSource:
             return aus
         return np.maximum(aus, expression_aus(self.config.expression, request.num_frames, request.fps))
 
+    @property
+    def num_parameters(self) -> int:
+        """Of stage 1, where it is the source."""
+        return 0 if self.stage1 is None else self.stage1.num_parameters
+
     def _source_aus(self, request: Request) -> np.ndarray | None:
         config = self.config
         if config.au_source == "stage1":
@@ -59,18 +63,11 @@ class AUSource:
     def _predicted(self, request: Request) -> np.ndarray:
         """Stage 1 on the request's speech, or on another reading of it, whose AUs are stretched (appendix B)."""
         if self.config.emotional_audio is None:
-            return self._stage1.predict_aus(request.audio, request.num_frames, request.fps, request.emotion).aus
+            return self.stage1.predict_aus(request.audio, request.num_frames, request.fps, request.emotion).aus
         audio = read_audio(self.config.emotional_audio)
-        num_frames = max(1, round(len(audio) / SAMPLE_RATE * request.fps))
-        return stretched(
-            self._stage1.predict_aus(audio, num_frames, request.fps, request.emotion).aus, request.num_frames
-        )
-
-    @cached_property
-    def _stage1(self) -> Predictor:
-        from methods.auhead.stage1.predictor import load_predictor
-
-        return load_predictor(self.config.model, self.config.order, self.files, self.device)
+        num_frames = math.ceil(len(audio) / SAMPLE_RATE * request.fps)
+        predicted = self.stage1.predict_aus(audio, num_frames, request.fps, request.emotion).aus
+        return stretched(predicted, request.num_frames)
 
 
 def checked_aus(aus: np.ndarray | None, num_frames: int) -> np.ndarray:

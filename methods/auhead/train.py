@@ -12,7 +12,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from bench.media.mesh import Face
 from methods.auhead.adapter import AUAdapter
 from methods.auhead.au_map import au_maps
 from methods.training.learner import Batch, Learner, zeroed
@@ -26,18 +25,11 @@ class AUHeadLearner(nn.Module):
         base: in any state; its parameters are frozen and its emotion dropout is off.
         adapter: what learns.
         recipe: how.
-        face: what the AU images show; None is the average head.
     """
 
-    def __init__(
-        self,
-        base: Learner,
-        adapter: AUAdapter,
-        recipe: AUHeadMemoRecipe | AUHeadHalloRecipe,
-        face: Face | None = None,
-    ):
+    def __init__(self, base: Learner, adapter: AUAdapter, recipe: AUHeadMemoRecipe | AUHeadHalloRecipe):
         super().__init__()
-        self.base, self.adapter, self.recipe, self.face = base.requires_grad_(False), adapter, recipe, face
+        self.base, self.adapter, self.recipe = base.requires_grad_(False), adapter, recipe
         base.denoiser.au_adapter = adapter
 
     def train(self, mode: bool = True) -> AUHeadLearner:
@@ -47,8 +39,8 @@ class AUHeadLearner(nn.Module):
 
     def prepare(self, batch: Batch) -> Batch:
         """Adds `au_maps`, float (B, n + F + n, 24) or uint8 (B, n + F + n, S, S): what the embedding reads."""
-        config = self.adapter.config
-        maps = [au_maps(rows, config.representation, config.map_size, self.face) for rows in batch["aus"].numpy()]
+        config, face = self.adapter.config, self.adapter.face
+        maps = [au_maps(rows, config.representation, config.map_size, face) for rows in batch["aus"].numpy()]
         return self.base.prepare(batch) | {"au_maps": torch.stack([torch.from_numpy(rows) for rows in maps])}
 
     def forward(self, batch: Batch) -> Tensor:

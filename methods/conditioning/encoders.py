@@ -75,7 +75,8 @@ class Encoders(ABC):
     def _vae(self) -> AutoencoderKL:
         import torch
 
-        return self.load_vae().eval().requires_grad_(False).to(self.device, getattr(torch, self.dtype))
+        vae = self.load_vae().eval().requires_grad_(False).to(self.device)
+        return vae.type(getattr(torch, self.dtype))  # `to` would warn of modules to keep in float32; there are none.
 
     @cached_property
     def _speech(self) -> SpeechEncoder:

@@ -39,7 +39,7 @@ class HalloLearner(Learner):
     recipe: HalloRecipe
 
     def __init__(self, modules: HalloModules, recipe: HalloRecipe, size: int):
-        super().__init__(modules, recipe)
+        super().__init__(modules.requires_grad_(True), recipe)
         self.size = size
         self.scheduler = DDIMScheduler(**SCHEDULE | {"beta_schedule": "scaled_linear"})
         if not recipe.from_scratch and recipe.stage == 2:

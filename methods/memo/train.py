@@ -29,7 +29,7 @@ class MemoLearner(Learner):
     recipe: MemoRecipe
 
     def __init__(self, modules: MemoModules, recipe: MemoRecipe):
-        super().__init__(modules, recipe)
+        super().__init__(modules.requires_grad_(True), recipe)
         self.scheduler = FlowMatchEulerDiscreteScheduler()
         if recipe.from_scratch:
             freeze_unread(modules.reference_net)

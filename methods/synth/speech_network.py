@@ -33,14 +33,16 @@ CONFIG = Wav2Vec2Config(
 
 
 class SpeechNetwork(nn.Module):
-    """wav2vec2 with a CTC head, a head that names the phoneme of a frame, and one for the emotion of a recording."""
+    """wav2vec2 with heads: CTC, the phoneme of a frame, and the emotion of a recording, from the hidden states (so that they
+    know it) and from the convolutions (which is what `emotion` answers with, see `methods.synth.speech`)."""
 
     def __init__(self) -> None:
         super().__init__()
         self.wav2vec2 = Wav2Vec2Model(CONFIG)
         self.ctc = nn.Linear(CHANNELS, PHONEMES)
         self.phoneme = nn.Linear(CHANNELS, PHONEMES)
-        self.emotion = EmotionHead()
+        self.emotion_of_states = StatesEmotion()
+        self.emotion = ConvolutionsEmotion()
 
     def forward(self, audio: torch.Tensor, num_frames: int) -> torch.Tensor:
         """Block outputs (n, blocks, num_frames, channels) of float (n, S), normalised; as
@@ -57,7 +59,7 @@ class SpeechNetwork(nn.Module):
         return torch.stack(states, dim=1)
 
 
-class EmotionHead(nn.Module):
+class StatesEmotion(nn.Module):
     """Emotion from all blocks: their weighted sum, pooled by attention, beside the loudness that normalising took away."""
 
     def __init__(self) -> None:
@@ -73,3 +75,28 @@ class EmotionHead(nn.Module):
         attended = (self.attention(mixed).softmax(1) * mixed).sum(1)
         joined = torch.cat([attended, mixed.std(1), loudness[:, None]], 1)
         return self.classes(F.gelu(self.hidden(joined)))
+
+
+class ConvolutionsEmotion(nn.Module):
+    """Emotion from mean and standard deviation of the convolutions' channels over time, and from the loudness."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        inputs = 2 * CONFIG.conv_dim[-1] + 1
+        self.classify = nn.Sequential(
+            nn.BatchNorm1d(inputs, affine=False),
+            nn.Dropout(0.3),
+            nn.Linear(inputs, 64),
+            nn.GELU(),
+            nn.Dropout(0.3),
+            nn.Linear(64, EMOTIONS),
+        )
+
+    @staticmethod
+    def statistics(features: torch.Tensor, loudness: torch.Tensor) -> torch.Tensor:
+        """(n, inputs) of convolutions' output (n, channels, t) and `loudness` (n,) of the recordings."""
+        return torch.cat([features.mean(2), features.std(2), loudness[:, None]], 1)
+
+    def forward(self, statistics: torch.Tensor) -> torch.Tensor:
+        """Logits (n, 9)."""
+        return self.classify(statistics)

@@ -1,13 +1,15 @@
 """The small autoencoder: diffusers' AutoencoderKL, 128 x 128 px to 8 x 16 x 16, in place of sd-vae-ft-mse.
 
 Trained on rendered faces by a weighted L1 of pixels and of their differences (edges), which counts eyes, brows and mouth
-more, and a small KL term. After the training the latents' mean and variance are folded into the 1 x 1 convolutions on
-either side of them: every channel has mean 0 and variance 1 and `scaling_factor` is 1.
+more, and a small KL term. Then the latents' mean and variance are folded into the 1 x 1 convolutions on either side of them:
+every channel has mean 0 and variance 1 and `scaling_factor` is 1. At last the decoder alone trains on, as that of
+sd-vae-ft-mse did, on latents with a little noise, like those a denoiser makes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +44,10 @@ KL_WEIGHT = 1e-4
 """Of the mean KL divergence per latent value; the posterior's standard deviation settles near a tenth of the spread."""
 FEATURE_WEIGHT, SCENE_WEIGHT = 6.0, 0.5
 """Of pixels around eyes, brows and mouth, and of those outside the face; the rest of the face has 1."""
+DECODER_SHARE = 0.4832
+"""Of the training, its last part, in which the encoder is finished."""
+LATENT_NOISE = 0.15
+"""Largest standard deviation of the noise on the latents in that part, which have 1."""
 NORMALISED_ON = 512
 """Pictures over which the latents' mean and variance are taken."""
 MEASURED_EVERY = 25
@@ -61,16 +67,46 @@ def load_vae(path: Path) -> AutoencoderKL:
 
 
 def train_vae(data: Path, out: Path, recipe: Recipe, *, log: Callable[[str], None] = print) -> None:
-    """Train on the arrays under `data` and write the weights to `out`; a checkpoint lies beside it meanwhile."""
+    """Train on the arrays under `data` and write the weights to `out`; checkpoints lie beside it meanwhile."""
     seed_step(recipe.seed, 0)
     vae, faces = make_vae(), FacePictures(data)
 
     def loss(rng: np.random.Generator) -> torch.Tensor:
         return vae_loss(vae, *faces.draw(rng, BATCH))
 
-    steps = train(vae, loss, recipe, checkpoint=out.with_suffix(".ckpt"), log=log)
+    steps = train(vae, loss, _share(recipe, 1 - DECODER_SHARE), checkpoint=out.with_suffix(".ckpt"), log=log)
     normalise_latents(vae, faces.draw(seed_step(recipe.seed, steps + 1), NORMALISED_ON).frames)
-    save_weights(out, vae, {"encoder": "synth_vae", "steps": steps, "seed": recipe.seed})
+    more = train_decoder(vae, faces, _share(recipe, DECODER_SHARE), out.with_suffix(".decoder.ckpt"), log)
+    save_weights(out, vae, {"encoder": "synth_vae", "steps": steps, "decoder_steps": more, "seed": recipe.seed})
+
+
+def train_decoder(
+    vae: AutoencoderKL, faces: FacePictures, recipe: Recipe, checkpoint: Path | None, log: Callable[[str], None]
+) -> int:
+    """Train `decoder` and `post_quant_conv`; returns the steps done."""
+    import torch
+
+    def loss(rng: np.random.Generator) -> torch.Tensor:
+        frames, landmarks = faces.draw(rng, BATCH)
+        pixels = to_pixels(frames)
+        with torch.autocast("cpu", torch.bfloat16):
+            with torch.no_grad():
+                latents = vae.encode(pixels).latent_dist.mean
+            noise = torch.rand(len(latents), 1, 1, 1) * LATENT_NOISE
+            made = vae.decode(latents + noise * torch.randn_like(latents)).sample
+        return picture_loss(made.float(), pixels, landmarks)
+
+    decoder = torch.nn.ModuleList([vae.decoder, vae.post_quant_conv])
+    steps = train(decoder, loss, replace(recipe, seed=recipe.seed + 1), checkpoint=checkpoint, log=log)
+    vae.eval()
+    return steps
+
+
+def _share(recipe: Recipe, share: float) -> Recipe:
+    """A recipe of a share of the time."""
+    minutes = None if recipe.minutes is None else share * recipe.minutes
+    steps = None if recipe.steps is None else max(1, round(share * recipe.steps))
+    return replace(recipe, minutes=minutes, steps=steps)
 
 
 def vae_loss(vae: AutoencoderKL, frames: np.ndarray, landmarks: np.ndarray) -> torch.Tensor:
@@ -78,21 +114,25 @@ def vae_loss(vae: AutoencoderKL, frames: np.ndarray, landmarks: np.ndarray) -> t
     import torch
 
     pixels = to_pixels(frames)
-    weights = torch.from_numpy(feature_weights(landmarks, frames.shape[1:3]))[:, None]
     with torch.autocast("cpu", torch.bfloat16):
         posterior = vae.encode(pixels).latent_dist
         made = vae.decode(posterior.sample()).sample
-    error = made.float() - pixels
-    plain = (weights * error.abs()).mean()
-    edges = sum(
-        (weights.expand_as(error).narrow(d, 1, error.shape[d] - 1) * error.diff(dim=d).abs()).mean() for d in (2, 3)
-    )
     mean, logvar = posterior.mean.float(), posterior.logvar.float()
     kl = 0.5 * (mean**2 + logvar.exp() - 1 - logvar).mean()
-    return plain + 0.5 * edges + KL_WEIGHT * kl
+    return picture_loss(made.float(), pixels, landmarks) + KL_WEIGHT * kl
 
 
-def feature_weights(landmarks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def picture_loss(made: torch.Tensor, pixels: torch.Tensor, landmarks: np.ndarray) -> torch.Tensor:
+    """Weighted L1 of pixels (n, 3, H, W), and half that of their differences to the next pixel right and below."""
+    import torch
+
+    error = made - pixels
+    weights = torch.from_numpy(feature_weights(landmarks, pixels.shape[2:]))[:, None].expand_as(error)
+    edges = sum((weights.narrow(d, 1, error.shape[d] - 1) * error.diff(dim=d).abs()).mean() for d in (2, 3))
+    return (weights * error.abs()).mean() + 0.5 * edges
+
+
+def feature_weights(landmarks: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """float32 (n, H, W), mean 1 per picture: what pixels in boxes around each eye with its brow, the mouth and the face
     count, relative to each other.
 
@@ -111,7 +151,7 @@ def feature_weights(landmarks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return weights / weights.mean((1, 2), keepdims=True)
 
 
-def _box(points: np.ndarray, size: tuple[int, int], margin: float = 4.0) -> np.ndarray:
+def _box(points: np.ndarray, size: Sequence[int], margin: float = 4.0) -> np.ndarray:
     """bool (n, H, W): inside the bounding boxes of points (n, k, 2), `margin` px wider on every side."""
     y, x = np.mgrid[: size[0], : size[1]]
     low, high = points.min(1) - margin, points.max(1) + margin

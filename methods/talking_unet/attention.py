@@ -63,7 +63,7 @@ class ReferenceRows:
         return attn.to_out[0](attention(attn.to_q(x), key, value, attn.heads))
 
     def _extend(self, own: Tensor, reference: Tensor) -> Tensor:
-        return torch.cat([own, torch.where(self.used, reference[self.sample], own)], dim=1)
+        return torch.cat([own, torch.where(self.used, reference.index_select(0, self.sample), own)], dim=1)
 
 
 def spatial_tokens(site: Transformer2DModel, image: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ first), N face tokens, M audio tokens a frame, L AU tokens of a window, h x w la
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -57,17 +57,21 @@ class Conditions:
         return len(self.face)
 
     @classmethod
-    def cat(cls, parts: Sequence[Conditions]) -> Conditions:
+    def cat(cls, parts: Iterable[Conditions]) -> Conditions:
         """Several batches as one, rows in the order given: `Conditions.cat([null, cond])` is a guidance pair.
 
-        Parts must agree in what they have (masks, AUs, ...) and in motion_scale.
+        Raises ValueError where parts do not agree in motion_scale or in which inputs they have.
         """
-        if any(part.motion_scale != parts[0].motion_scale for part in parts):
+        parts = list(parts)
+        if len({part.motion_scale for part in parts}) > 1:
             raise ValueError("conditions with different motion_scale cannot share a batch")
-        joined = {
-            f.name: _cat([getattr(part, f.name) for part in parts]) for f in fields(cls) if f.name != "motion_scale"
-        }
-        return cls(motion_scale=parts[0].motion_scale, **joined)
+        joined = {}
+        for field in fields(cls):
+            values = [getattr(part, field.name) for part in parts]
+            if len({value is None for value in values}) > 1:
+                raise ValueError(f"conditions of one batch must all have, or all lack, {field.name}")
+            joined[field.name] = values[0] if field.name == "motion_scale" else _cat(values)
+        return cls(**joined)
 
     def __getitem__(self, rows) -> Conditions:
         """The chosen rows: a slice, a list of indices or an index tensor, which may repeat rows."""
@@ -78,8 +82,6 @@ class Conditions:
 def _cat(values: list):
     first = values[0]
     if first is None:
-        if any(value is not None for value in values):
-            raise ValueError("conditions of one batch must all have, or all lack, an input")
         return None
     if isinstance(first, ReferenceFeatures):
         return ReferenceFeatures.cat(values)

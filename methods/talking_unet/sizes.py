@@ -1,8 +1,8 @@
 """Sizes of the two bases: as published, and small for the rendered world. Arguments of the networks by part, plain JSON.
 
-The small ones run on 128 x 128 frames with the rendered world's own encoders (methods/synth): latents 8 x 16 x 16, speech
-features 4 x 96 a frame, face embedding 64. Three levels, because attention on 16 x 16 and 8 x 8 already sees everything; two heads,
-because attention on a CPU costs three times as much with heads of 8 channels as with heads of 16; rows in their own order.
+The small ones run on 128 x 128 frames with the rendered world's own encoders (methods/synth): latents 8 x 16 x 16,
+speech features 4 x 96 a frame, face embedding 64. Three levels, because attention on 16 x 16 and 8 x 8 already sees
+everything; two heads, because four heads of 8 channels take a CPU three times as long as two of 16.
 """
 
 from __future__ import annotations

@@ -189,7 +189,9 @@ class _State:
         content = torch.load(path, weights_only=True, map_location="cpu")
         if content["recipe"] != self.recipe:
             names = sorted(content["recipe"].keys() | self.recipe.keys())
-            changed = [f"{n}={content['recipe'].get(n)}" for n in names if content["recipe"].get(n) != self.recipe.get(n)]
+            changed = [
+                f"{n}={content['recipe'].get(n)}" for n in names if content["recipe"].get(n) != self.recipe.get(n)
+            ]
             raise UserError(f"{path}: begun with {', '.join(changed)}; go on like that, or choose another --out")
         with torch.no_grad():
             for name, parameter in self.trained.items():

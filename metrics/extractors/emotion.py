@@ -34,8 +34,8 @@ import numpy as np
 from bench.media.clip import Clip
 from bench.media.errors import Undefined
 from bench.media.landmarks import EYE_INNER_CORNERS, EYE_OUTER_CORNERS, similarity
+from bench.media.onnx_session import onnx_session
 from metrics.extractor import Extractor, Features
-from metrics.extractors.onnx_session import onnx_session
 from metrics.functional.acc_emo import EMOTION_FAN_CLASSES, HSEMOTION_CLASSES
 
 FACE_SIZE = 224

@@ -64,7 +64,7 @@ class ArcFaceOnLandmarks(ArcFaceW600kR50):
     def _embed(self, frame):
         import cv2
 
-        from metrics.extractors.arcface import align
+        from bench.media.arcface import align
 
         chip = cv2.resize(align(frame, next(self._points)), (28, 28), interpolation=cv2.INTER_AREA)
         return self._projection @ ((chip.astype(np.float32).ravel() - 127.5) / 127.5)

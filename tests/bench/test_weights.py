@@ -124,6 +124,16 @@ def test_wrong_bytes_are_not_kept(server, make_lock):
     assert list(weights.folder.iterdir()) == []
 
 
+def test_a_pointer_is_not_the_file(make_lock, tmp_path):
+    """A file without a public digest would be pinned by its first bytes, whatever they are."""
+    pointer = tmp_path / "net.bin"
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 3430000000\n")
+    weights = make_lock(entry(sha256=None, size=None))
+    with pytest.raises(UserError, match="Git LFS pointer.*git lfs pull"):
+        weights.adopt("net", pointer)
+    assert weights.path("net") is None
+
+
 def test_network_troubles_say_what_to_do(server, make_lock):
     """Oracle: the messages for a cut connection, a missing page and no server."""
     with pytest.raises(UserError, match=r"cannot be downloaded|the connection ended after 500 of 99999 bytes"):

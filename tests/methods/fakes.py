@@ -16,7 +16,7 @@ from methods.memo.modules import MemoModules
 SIZE = 64
 UNET = {
     "sample_size": 8,
-    "block_out_channels": (8, 8, 16, 16),
+    "block_out_channels": (8, 8, 16),
     "layers_per_block": 1,
     "attention_head_dim": 2,
     "cross_attention_dim": 8,
@@ -40,24 +40,29 @@ TINY_HALLO = {
 }
 
 
-def tiny_memo() -> MemoModules:
-    return randomised(MemoModules(TINY_MEMO))
+def tiny_memo(official_row_order: bool = True) -> MemoModules:
+    return randomised(MemoModules(_with_row_order(TINY_MEMO, official_row_order)))
 
 
-def tiny_hallo() -> HalloModules:
-    return randomised(HalloModules(TINY_HALLO))
+def tiny_hallo(official_row_order: bool = True) -> HalloModules:
+    return randomised(HalloModules(_with_row_order(TINY_HALLO, official_row_order)))
+
+
+def _with_row_order(sizes: dict, official: bool) -> dict:
+    order = {"official_row_order": official}
+    return {**sizes, "denoiser": {**sizes["denoiser"], **order}, "reference": {**sizes["reference"], **order}}
 
 
 def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
     """The module with every weight random, those that begin at zero too, so that every branch counts."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in module.parameters():
+        for name, parameter in module.named_parameters():
             drawn = torch.randn(parameter.shape, generator=generator)
             if parameter.ndim > 1:
                 parameter.copy_(drawn / parameter[0].numel() ** 0.5)
             else:
-                parameter.add_(0.1 * drawn)
+                parameter.copy_(0.1 * drawn + name.endswith("weight"))
     return module.eval().requires_grad_(False)
 
 
@@ -72,6 +77,7 @@ class FakeEncoders:
     audio_blocks = 2
     audio_channels = 3
     face_channels = 8
+    num_parameters = 1000
 
     def __init__(self, emotions: np.ndarray | None = None):
         self.emotions = emotions

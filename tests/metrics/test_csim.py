@@ -16,10 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from bench.media.arcface import align
 from bench.media.clip import ArrayClip, Clip
 from bench.media.errors import Undefined
 from metrics.csim import CSIM, TargetCSIM
-from metrics.extractors.arcface import ArcFaceAntelopeV2, ArcFaceW600kR50, align
+from metrics.extractors.arcface import ArcFaceAntelopeV2, ArcFaceW600kR50
 from metrics.functional.csim import METRICS, cosine, csim_reference, csim_target
 
 BY_KEY = {metric.key: metric for metric in METRICS}
@@ -208,7 +209,7 @@ def test_largest_face_wins_over_the_highest_score(files, frames):
 
 def test_detector_runs_at_640(files):
     """Oracle: the detector setting of insightface 0.7.3, which newer FaceAnalysis no longer has by default."""
-    detector = ArcFaceW600kR50(files)._detector
+    detector = ArcFaceW600kR50(files)._arcface._detector
     assert detector.input_sizes == [(640, 640)]
     assert (detector.det_thresh, detector.nms_thresh) == (0.5, 0.4)
 

@@ -17,6 +17,7 @@ from bench.media.clip import SAMPLE_RATE
 from methods.auhead.stage1.orders import Order
 from methods.auhead.stage1.parse import parse
 from methods.auhead.stage1.text import NUM_AUS, RATE, Vector, dense, num_vectors, upsampled
+from methods.conditioning.speech import require_speech
 from methods.generator import AUAnswer, GenerationError
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ class Stage1:
         Raises:
             GenerationError: no speech, no emotion where one is needed, or no AU vector in any answer.
         """
+        require_speech(audio)
         answer = self.predict_many([Speech(audio, num_frames, fps, emotion)])[0]
         if NO_VECTOR in answer.problems:
             raise GenerationError(f"there is no AU vector in what the model wrote: {answer.text[:SHOWN]!r}")

@@ -32,7 +32,7 @@ TEMPLATE = (
     "{% endfor %}{% endif %}<|im_end|>{% endfor %}{% if add_generation_prompt %}<|im_start|>{% endif %}"
 )
 """ChatML without roles and system message, which would be the same in every prompt."""
-_PIECES = r"\], \[\[\d+, |, \[\[\d+, |\[\[\d+, |, \[\d+, |\d\.\d+\]|\]|\[\]|, |\w+|. "
+_PIECES = r"\], \[\[\d+, |, \[\[\d+, |\[\[\d+, |, \[\d+, |\d\.\d+\]|\]|\[\]|, |\w+|\. "
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
@@ -41,7 +41,8 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
     indices = [f"{before}{i}, " for before in ("[[", ", [", ", [[", "], [[") for i in range(NUM_AUS)]
     values = [f"{hundredths / 100}]" for hundredths in range(1, 101)]
-    pieces = [*SPECIAL, *indices, *values, "]", "[]", ", ", ". ", " ", *EMOTIONS, *PHRASES]
+    # Single characters, so that whatever can be written in an answer can be gone on with, as in any byte-level vocabulary.
+    pieces = [*SPECIAL, *indices, *values, "[]", ", ", ". ", *EMOTIONS, *PHRASES, *"[], .0123456789"]
     core = Tokenizer(models.WordLevel({piece: i for i, piece in enumerate(pieces)}, UNKNOWN))
     core.pre_tokenizer = pre_tokenizers.Split(Regex("|".join([*map(re.escape, PHRASES), _PIECES])), "isolated")
     core.decoder = decoders.Fuse()

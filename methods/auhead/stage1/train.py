@@ -103,7 +103,7 @@ class Stage1Recipe(BaseModel):
 
 EXCERPT_SECONDS = 0.8
 SYNTH_RECIPE = {
-    "model": "synth", "steps": 3000, "batch": 8, "accumulate": 1, "learning_rate": 2e-3, "warmup": 0.04,
+    "model": "synth", "steps": 2000, "batch": 8, "accumulate": 1, "learning_rate": 2e-3, "warmup": 0.04,
     "weight_decay": 0.05, "excerpts": 0.5, "precision": "no", "gradient_checkpointing": False, "average": 0.99,
     "checkpoint_minutes": 2.0,
 }  # fmt: skip
@@ -173,7 +173,7 @@ def train_stage1(
         return model.training_batch([question for question, _ in pairs], [answer for _, answer in pairs])
 
     def validate(step: int) -> None:
-        found = measure(stage1, unseen[:32])["answers"]
+        found = measure(stage1, [unseen[n] for n in range(min(32, len(unseen)))])["answers"]
         log(f"step {step}, unseen: " + ", ".join(f"{name} {value:.3g}" for name, value in found.items()))
 
     outcome = train(learner, draw, recipe, out.with_suffix(""), seed=seed, log=log, validate=validate)

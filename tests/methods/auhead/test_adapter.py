@@ -70,7 +70,7 @@ def test_is_cross_attention_with_a_bias_on_the_distance_in_frames(hidden, tokens
                 query = pixels @ layer.to_q.weight[part].T
                 key, value = tokens[b] @ layer.to_k.weight[part].T, tokens[b] @ layer.to_v.weight[part].T
                 distance = torch.tensor([abs(t - s // 2) for s in range(FRAMES * 2)])
-                scores = query @ key.T / 4**0.5 - 2 ** layer.log2_slopes[head] * distance
+                scores = query @ key.T / 4**0.5 - (4, 1, 1 / 4, 1 / 16)[head] * distance
                 heads.append(scores.softmax(1) @ value)
             expected[row] += (torch.cat(heads, 1) @ layer.to_out.weight.T).T.unflatten(1, (3, 3))
     torch.testing.assert_close(trained("mid_block.attentions.0", hidden, tokens, FRAMES), expected)
@@ -79,7 +79,7 @@ def test_is_cross_attention_with_a_bias_on_the_distance_in_frames(hidden, tokens
 def test_heads_range_from_the_own_frame_to_the_whole_clip():
     """At the start, where scores say nothing: shares of a frame's own tokens in a clip of 16."""
     layer = AUAdapter(SITES, replace(CONFIG, heads=8)).layers["mid_block_attentions_0"]
-    shares = layer._bias(16, 32).softmax(-1)[8, :, 0].unflatten(1, (16, 2)).sum(2)
+    shares = layer._bias(16, torch.zeros(1, 32, 6)).softmax(-1)[8, :, 0].unflatten(1, (16, 2)).sum(2)
     own = shares[:, 8]
     assert own[0] > 0.95 and own[-1] < 0.1
     assert (own.diff() < 0).all()

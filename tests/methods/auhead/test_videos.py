@@ -128,12 +128,13 @@ def test_only_adapter_and_embedding_receive_gradients(bench):
     past = np.repeat(portrait.picture[None], 2, axis=0)
     emotion = (4,) if bench.base_class is MemoPipeline else ()
     conditions = pipeline.clip_conditions(portrait, slice(0, 4), past, *emotion)
-    conditions = replace(conditions, aus=adapter.tokens(driven(4).aus, slice(0, 4)).expand(2, -1, -1))
     latents = torch.randn(2, 4, 4, 8, 8)
     for checkpointing in (False, True):
         adapter.zero_grad()
         if checkpointing:
             modules.denoiser.train().enable_gradient_checkpointing()
-        modules.denoiser(latents, torch.tensor(500.0), conditions).square().mean().backward()
+        aus = adapter.tokens(driven(4).aus, slice(0, 4)).expand(2, -1, -1)
+        predicted = modules.denoiser(latents, torch.tensor(500.0), replace(conditions, aus=aus))
+        predicted.square().mean().backward()
         assert all(parameter.grad.abs().sum() > 0 for parameter in adapter.parameters())
         assert all(parameter.grad is None for parameter in modules.parameters())

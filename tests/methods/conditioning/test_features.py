@@ -169,6 +169,17 @@ def test_parts_are_loaded_when_used(encoders, monkeypatch):
     assert loaded == ["speech", "vae"]
 
 
+def test_autoencoder_in_half_precision(capfd):
+    """Oracle: the float32 autoencoder; and the silence of diffusers, whose own cast warns."""
+    frames = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    exact, half = SmallEncoders({}), SmallEncoders({}, "cpu", "bfloat16")
+    mean, _ = half.encode(frames)
+    assert mean.dtype == torch.float32
+    np.testing.assert_allclose(mean, exact.encode(frames)[0], atol=0.03)
+    assert np.abs(half.decode(mean).astype(int) - exact.decode(mean)).max() <= 12
+    assert capfd.readouterr().err == ""
+
+
 def test_full_size():
     """Oracle: sizes of the published models (specs of Hallo and MEMO); loading is left to first use."""
     full = load_encoders("full", {}, "cpu", "bfloat16")

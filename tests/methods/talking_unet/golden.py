@@ -4,7 +4,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -96,9 +95,7 @@ def _sizes(base: dict) -> dict:
 
 def _projections(image: dict, audio: dict) -> tuple[ImageProjection, AudioProjection]:
     return (
-        ImageProjection(
-            image["clip_embeddings_dim"], image["clip_extra_context_tokens"], image["cross_attention_dim"]
-        ),
+        ImageProjection(image["clip_embeddings_dim"], image["clip_extra_context_tokens"], image["cross_attention_dim"]),
         AudioProjection(
             window=audio["seq_len"],
             blocks=audio["blocks"],
