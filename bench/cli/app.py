@@ -51,19 +51,21 @@ def run(
     settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, a setting of the method.")] = None,
     aus: Annotated[
         str | None,
-        typer.Option(help="AU track (CSV or JSON) or template that drives every case, for methods with AUs."),
+        typer.Option(
+            help="AUs of every case: a track (CSV, JSON), or expressions laid over the method's own: smile:0.7+blink."
+        ),
     ] = None,
     retry_failed: Retry = False,
     offline: Offline = False,
     as_json: Json = False,
 ) -> None:
     """Generate, store and score: one method on one protocol. Interrupted runs continue where they stopped."""
-    from bench.cli.work import run_plan
+    from bench.cli.work import drive_by, run_plan
 
     run_plan(
         method=method, protocol=protocol, data=data, out=out, limit=limit, metrics=metrics, seed=seed,
-        settings=(settings or []) + (["au_source=file", f"aus={aus}"] if aus else []), devices=devices or device,
-        shard=shard, retry_failed=retry_failed, offline=offline, as_json=as_json,
+        settings=(settings or []) + (drive_by(aus) if aus else []), devices=devices or device, shard=shard,
+        retry_failed=retry_failed, offline=offline, as_json=as_json,
     )  # fmt: skip
 
 

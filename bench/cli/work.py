@@ -137,6 +137,12 @@ def parse_settings(settings: list[str], option: str = "--set", form: str = "key=
     return {key: value for key, _, value in pairs}
 
 
+def drive_by(aus: str) -> list[str]:
+    """Settings of a method that takes AUs for `--aus`: a file, by its suffix, or named expressions, which lie over the AUs
+    it has from elsewhere."""
+    return ["au_source=file", f"aus={aus}"] if Path(aus).suffix in (".csv", ".json") else [f"expression={aus}"]
+
+
 def parse_shard(text: str | None) -> tuple[int, int] | None:
     """'2/4' -> (2, 4)."""
     if text is None:

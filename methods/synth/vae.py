@@ -165,7 +165,9 @@ def normalise_latents(vae: AutoencoderKL, frames: np.ndarray) -> None:
     import torch
 
     with torch.no_grad():
-        latents = torch.cat([vae.encode(to_pixels(part)).latent_dist.sample() for part in np.array_split(frames, 16)])
+        latents = torch.cat(
+            [vae.encode(to_pixels(part)).latent_dist.sample() for part in np.split(frames, range(32, len(frames), 32))]
+        )
         mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
         channels = len(mean)
         before, after = vae.quant_conv, vae.post_quant_conv

@@ -167,7 +167,7 @@ def changed(source, folder, file, change):
     path = folder / file
     with safe_open(path, "pt") as opened:
         metadata = opened.metadata()
-    tensors = load_file(path)
+    tensors = {name: value.clone() for name, value in load_file(path).items()}
     change(tensors)
     save_file(tensors, path, metadata)
     return folder
@@ -203,7 +203,7 @@ def test_sizes_come_from_the_folder(bench, request, tmp_path, backbone, tensor):
     """Oracle: our own networks at sizes of no published one; then one tensor a thousandth off."""
     folder = request.getfixturevalue(f"{backbone}_folder")
     report = check_backbone(backbone, folder)
-    assert report.max_error < 1e-6
+    assert report.max_error < 1e-5  # threads and memory layout decide the last digits
     assert f"{backbone}_other_io.safetensors:{tensor}" in report.errors
 
     wrong = changed(folder, tmp_path / "wrong", f"{backbone}_other_io.safetensors", lambda t: t[tensor].mul_(1.001))
@@ -293,7 +293,7 @@ def test_schedules_are_checked(golden, tmp_path, backbone, group, name, row):
     path = tmp_path / "schedulers_diffusers_0.31.0.json"
     document = json.loads((golden / path.name).read_text())
     path.write_text(json.dumps(document))
-    assert check_backbone(backbone, tmp_path).max_error < 1e-6
+    assert check_backbone(backbone, tmp_path).max_error < 1e-5
     values = document[group][name] if row is None else document[group][name][row]
     values[2] *= 1.01
     path.write_text(json.dumps(document))

@@ -11,12 +11,15 @@ from methods.synth.faces import Faces, mirror
 
 
 def test_boxes_hold_face_and_lips(encoders, rendered):
+    """Goal: sides within 3 px of 128 on average, none further off than 10: masks are blurred over more."""
+    errors = []
     for clip in rendered:
         reading = encoders.read_face(clip.frames[0])
         for box, ring in ((reading.face_box, SILHOUETTE), (reading.lip_box, OUTER_LIPS)):
             points = clip.landmarks[0, list(ring)] / 128
             truth = np.concatenate([points.min(0), points.max(0)])
-            assert np.abs(box - truth).max() < 6 / 128
+            errors.append(128 * np.abs(box - truth))
+    assert np.mean(errors) < 3 and np.max(errors) < 10
     boxes = encoders.face_boxes(rendered[0].frames[:3])
     assert boxes.shape == (3, 2, 4) and np.allclose(boxes[0], encoders.face_boxes(rendered[0].frames[:1])[0], atol=1e-5)
 

@@ -15,7 +15,7 @@ def test_arrays_hold_what_is_performed(tmp_path):
     assert len(read) == 5 and len(set(PHONEMES)) == 40
     for n in range(5):
         one, performed = read[n], perform_utterance(WHICH, n)
-            for name, value in performed.items():
+        for name, value in performed.items():
             np.testing.assert_array_equal(getattr(one, name), value)
         assert len(one.audio) == 640 * len(one.aus) and one.times[-1, 1] <= len(one.audio) / 16000 + 0.04
         np.testing.assert_allclose(one.times[1:, 0], one.times[:-1, 1], atol=1e-6)
