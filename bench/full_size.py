@@ -38,8 +38,7 @@ class DryRun:
     """A method on the meta device."""
 
     parameters: dict[str, int]
-    """Network, by its name in the published files -> numbers in its file: parameters, and Hallo's and MEMO's tables of
-    positions."""
+    """Network, by its name in the published files -> numbers in its file: parameters and fixed tables."""
     trained: int
     """Parameters that the published training changes."""
     output: tuple[int, ...]
@@ -258,7 +257,7 @@ def _filled(learner: nn.Module, device: str, dtype: torch.dtype) -> nn.Module:
     torch.manual_seed(0)
     learner.to(dtype).to_empty(device=device)
     for tensor in [*learner.parameters(), *learner.buffers()]:
-        torch.nn.init.normal_(tensor, std=0.02)
+        torch.nn.init.normal_(tensor, std=0.02) if tensor.is_floating_point() else torch.nn.init.zeros_(tensor)
     return learner
 
 

@@ -20,7 +20,7 @@ from bench.weights import SHIPPED_ROOT, Weights
 
 SHIPPED = SHIPPED_ROOT / "methods" / "synth" / "weights"
 TRAINERS = {
-    "vae": ("methods.synth.vae:train_vae", 8_278, 2e-3),
+    "vae": ("methods.synth.vae:train_vae", 6_278, 2e-3),
     "speech": ("methods.synth.speech:train_speech", 1_859, 1.5e-3),
     "face_reader": ("methods.synth.face:train_face_reader", 424, 1e-3),
 }

@@ -22,10 +22,11 @@ from bench.progress import Progress, counted
 from bench.synth_encoders import SHIPPED, test_utterances, training_utterances
 from bench.training import Trained, Training
 from bench.weights import Weights
-from methods.auhead.stage1.train import SYNTH_RECIPE, Example, Stage1Recipe, train_stage1
+from methods.auhead.stage1.train import SYNTH_RECIPE, Example, Sounding, Stage1Recipe, train_stage1
 from methods.synth.utterances import Utterances
 from protocols.protocol import Case
 from protocols.synth.emotions import EMOTIONS
+from protocols.synth.utterances import PHONEMES
 
 FPS = 25.0
 """Rate at which clips are seen and utterances stored."""
@@ -72,7 +73,12 @@ class Stage1Training(Training):
         else:
             examples, unseen, emotions = _clips(settings, weights, progress, data)
         progress.say(f"{settings.order}: {len(examples)} recordings to learn from, {len(unseen)} of other people")
-        measured = train_stage1(settings, examples, unseen, path, emotions=emotions, seed=seed, log=progress.say)
+        hearing = (
+            _hearing(settings, examples, weights, progress, seed) if synthetic and settings.model == "synth" else None
+        )
+        measured = train_stage1(
+            settings, examples, unseen, path, emotions=emotions, seed=seed, hearing=hearing, log=progress.say
+        )
         return Trained([path], measured, scores_table(measured))
 
 
@@ -90,6 +96,22 @@ def _clips(settings: Stage1Recipe, weights: Weights, progress: Progress, data: P
     return examples, unseen, emotions
 
 
+def _hearing(
+    settings: Stage1Recipe, examples: _UtteranceExamples, weights: Weights, progress: Progress, seed: int
+) -> Path:
+    """The pretrained encoder of the small model, trained if it is not there: one for all orders."""
+    from methods.auhead.stage1.hearing import RECIPE, pretrain_hearing
+
+    path = weights.cache / "synth" / f"stage1_hearing_{seed}.safetensors"
+    if not path.is_file():
+        progress.say("the speech encoder learns to hear")
+        pretrain_hearing(
+            _Soundings(examples.utterances), settings.model_copy(update=RECIPE), path,
+            phonemes=len(PHONEMES), emotions=len(EMOTIONS), seed=seed, log=progress.say,
+        )  # fmt: skip
+    return path
+
+
 class _UtteranceExamples(Sequence):
     """Utterances of the synthetic world."""
 
@@ -102,6 +124,20 @@ class _UtteranceExamples(Sequence):
     def __getitem__(self, n: int) -> Example:
         said = self.utterances[n]
         return Example(said.audio, said.aus, FPS, EMOTIONS[said.emotion])
+
+
+class _Soundings(Sequence):
+    """The same utterances with their phonemes."""
+
+    def __init__(self, utterances: Utterances):
+        self.utterances = utterances
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    def __getitem__(self, n: int) -> Sounding:
+        said = self.utterances[n]
+        return Sounding(said.audio, said.phonemes, said.times[:, 0], said.emotion)
 
 
 class _ClipExamples(Sequence):

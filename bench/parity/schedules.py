@@ -42,7 +42,7 @@ def _scheduler(group: str):
 
     return {
         "hallo_ddim": lambda: DDIMScheduler(**pipeline.SCHEDULE),
-        "hallo_train": lambda: DDIMScheduler(**train.SCHEDULE),
+        "hallo_train": lambda: DDIMScheduler(**train.TRAINING_SCHEDULE),
         "memo_flow": FlowMatchEulerDiscreteScheduler,
     }[group]()
 

@@ -22,6 +22,8 @@ from methods.talking_unet.unet import TalkingUNet
 from methods.training.learner import Batch, Learner, freeze_unread, sample, train_only, zeroed
 from methods.training.recipes import HalloRecipe
 
+TRAINING_SCHEDULE = SCHEDULE | {"beta_schedule": "scaled_linear"}
+"""Noise schedule in training."""
 SECOND_STAGE = ("motion_modules", "audio_modules", "audioproj.")
 """What learns in stage 2 (666.0 M and the audio projection); all else learns in stage 1."""
 
@@ -41,7 +43,7 @@ class HalloLearner(Learner):
     def __init__(self, modules: HalloModules, recipe: HalloRecipe, size: int):
         super().__init__(modules.requires_grad_(True), recipe)
         self.size = size
-        self.scheduler = DDIMScheduler(**SCHEDULE | {"beta_schedule": "scaled_linear"})
+        self.scheduler = DDIMScheduler(**TRAINING_SCHEDULE)
         if not recipe.from_scratch and recipe.stage == 2:
             train_only(modules, SECOND_STAGE)
             return

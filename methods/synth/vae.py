@@ -44,7 +44,7 @@ KL_WEIGHT = 1e-4
 """Of the mean KL divergence per latent value; the posterior's standard deviation settles near a tenth of the spread."""
 FEATURE_WEIGHT, SCENE_WEIGHT = 6.0, 0.5
 """Of pixels around eyes, brows and mouth, and of those outside the face; the rest of the face has 1."""
-DECODER_SHARE = 0.4832
+DECODER_SHARE = 0.3186
 """Of the training, its last part, in which the encoder is finished."""
 LATENT_NOISE = 0.15
 """Largest standard deviation of the noise on the latents in that part, which have 1."""

@@ -57,7 +57,7 @@ class ReferenceNet(LayeredUNet):
             block.attn1 = block.norm2 = block.attn2 = block.norm3 = block.ff = last.proj_out = None
 
     def forward(self, latents: Tensor, face: Tensor) -> ReferenceFeatures:
-        """latents (B, R, 4, h, w), the reference image first, then past frames, oldest first; face (B, N, D).
+        """latents (B, R, c, h, w), the reference image first, then past frames, oldest first; face (B, N, D).
 
         With official_row_order, row j of the B*R rows, which are ordered by sample, sees the face of sample j mod B:
         the published code tiles face tokens in the other order, and the published weights were run like that. For B = 1

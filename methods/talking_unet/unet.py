@@ -117,7 +117,7 @@ class TalkingUNet(LayeredUNet):
     def forward(
         self, latents: Tensor, timestep: Tensor | float, conditions: Conditions, memory: MotionMemory | None = None
     ) -> Tensor:
-        """latents (B, F, 4, h, w), timestep scalar or (B,) -> (B, F, 4, h, w).
+        """latents (B, F, c, h, w), timestep scalar or (B,) -> (B, F, c, h, w).
 
         memory: MEMO only, from `remember`; None = the clip has no history but the past frames in its reference.
 

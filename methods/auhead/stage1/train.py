@@ -49,7 +49,8 @@ class Stage1Recipe(BaseModel):
     lora_dropout: float = Field(default=0.05, ge=0, lt=1)
     """On their input."""
     excerpts: float = Field(default=0.0, ge=0, le=1)
-    """Share of recordings of which a stretch at random, at least EXCERPT_SECONDS, is learnt from; the others are whole."""
+    """Share of batches that learn from stretches of recordings, at random and alike in length, from EXCERPT_SECONDS on; the
+    others learn from whole ones."""
 
     steps: int | None = Field(default=2_000, ge=1)
     """Steps of the optimizer; None leaves the end to `minutes`."""
@@ -103,8 +104,8 @@ class Stage1Recipe(BaseModel):
 
 EXCERPT_SECONDS = 0.8
 SYNTH_RECIPE = {
-    "model": "synth", "steps": 2000, "batch": 8, "accumulate": 1, "learning_rate": 2e-3, "warmup": 0.04,
-    "weight_decay": 0.05, "excerpts": 0.5, "precision": "no", "gradient_checkpointing": False, "average": 0.99,
+    "model": "synth", "steps": 3000, "batch": 8, "accumulate": 1, "learning_rate": 2e-3, "warmup": 0.04,
+    "weight_decay": 0.05, "excerpts": 0.6, "precision": "no", "gradient_checkpointing": False, "average": 0.99,
     "checkpoint_minutes": 2.0,
 }  # fmt: skip
 """What the shipped weights of the synthetic world were trained with."""
@@ -123,6 +124,18 @@ class Example(NamedTuple):
     """The word that is learnt."""
 
 
+class Sounding(NamedTuple):
+    """A recording and what is heard in it, P sounds."""
+
+    audio: np.ndarray
+    """float32 (S,) mono 16 kHz."""
+    phonemes: np.ndarray
+    """int (P,)."""
+    starts: np.ndarray
+    """float (P,): seconds, ascending."""
+    emotion: int
+
+
 def train_stage1(
     recipe: Stage1Recipe,
     examples: Sequence[Example],
@@ -131,6 +144,7 @@ def train_stage1(
     *,
     emotions: Sequence[str],
     seed: int,
+    hearing: Path | None = None,
     log: Callable[[str], None] = print,
 ) -> dict[str, dict[str, float]]:
     """Train, write the weights to `out`, and measure. Checkpoint and log lie in a folder beside it, `out` without suffix.
@@ -142,6 +156,7 @@ def train_stage1(
         out: file for the weights, see `methods.auhead.stage1.weights`.
         emotions: every word that `emotion` of an example may be.
         seed: decides initial weights, batches and dropout.
+        hearing: encoder that the small model begins with, of `methods.auhead.stage1.hearing`.
         log: takes lines.
 
     Returns:
@@ -151,6 +166,7 @@ def train_stage1(
     Raises:
         UserError: no example, the language model is not here, or the checkpoint is of another training.
     """
+    from methods.auhead.stage1.learner import Stage1Learner
     from methods.auhead.stage1.weights import TOKENS_PER_VECTOR, Description, save_trained
     from methods.training.loop import seed_everything, train
 
@@ -165,18 +181,24 @@ def train_stage1(
     stage1 = Stage1(
         model, order, instructions, window=15.0, tokens_per_vector=TOKENS_PER_VECTOR[recipe.model], batch=16
     )
-    learner = _learner(model.model, recipe)
+    if hearing:
+        from methods.auhead.stage1.hearing import load_hearing
+
+        load_hearing(model, hearing)
 
     def draw(rng: np.random.Generator, count: int) -> dict:
+        seconds = rng.uniform(EXCERPT_SECONDS, stage1.window) if rng.random() < recipe.excerpts else stage1.window
         chosen = [examples[int(n)] for n in rng.integers(len(examples), size=count)]
-        pairs = [lesson(one, stage1, recipe, rng) for one in chosen]
+        pairs = [lesson(one, stage1, seconds, recipe.threshold, rng) for one in chosen]
         return model.training_batch([question for question, _ in pairs], [answer for _, answer in pairs])
 
     def validate(step: int) -> None:
         found = measure(stage1, [unseen[n] for n in range(min(32, len(unseen)))])["answers"]
         log(f"step {step}, unseen: " + ", ".join(f"{name} {value:.3g}" for name, value in found.items()))
 
-    outcome = train(learner, draw, recipe, out.with_suffix(""), seed=seed, log=log, validate=validate)
+    outcome = train(
+        Stage1Learner(model.model), draw, recipe, out.with_suffix(""), seed=seed, log=log, validate=validate
+    )
     description = Description(
         order=recipe.order,
         emotions=tuple(emotions),
@@ -190,17 +212,17 @@ def train_stage1(
     return measure(stage1, [unseen[n] for n in range(min(recipe.validate_on, len(unseen)))])
 
 
-def lesson(example: Example, stage1: Stage1, recipe: Stage1Recipe, rng: np.random.Generator) -> tuple[Question, str]:
-    """Question and answer of a recording, or of a stretch of it that the model can hear at once."""
-    longest = int(stage1.window * example.fps)
+def lesson(
+    example: Example, stage1: Stage1, seconds: float, threshold: float, rng: np.random.Generator
+) -> tuple[Question, str]:
+    """Question and answer of a recording, or, if it is longer than `seconds`, of so much of it from anywhere."""
     frames = len(example.aus)
-    shortest = min(frames, round(EXCERPT_SECONDS * example.fps))
-    length = int(rng.integers(shortest, frames + 1)) if rng.random() < recipe.excerpts else frames
-    start = int(rng.integers(frames - (length := min(length, longest)) + 1)) if length < frames else 0
+    length = min(frames, int(seconds * example.fps))
+    start = int(rng.integers(frames - length + 1))
     first, last = (round(frame / example.fps * SAMPLE_RATE) for frame in (start, start + length))
-    vectors = sparse(downsampled(example.aus[start : start + length], example.fps), recipe.threshold)
-    audio = example.audio[first:last]
-    return Question(audio, stage1.question(example.emotion)), stage1.order.answer(example.emotion, vectors)
+    vectors = sparse(downsampled(example.aus[start : start + length], example.fps), threshold)
+    question = Question(example.audio[first:last], stage1.question(example.emotion))
+    return question, stage1.order.answer(example.emotion, vectors)
 
 
 def measure(stage1: Stage1, examples: Sequence[Example]) -> dict[str, dict[str, float]]:
@@ -227,10 +249,3 @@ def _model(recipe: Stage1Recipe):
         model.model.enable_input_require_grads()
     model.model = with_lora(model.model, recipe.lora_rank, recipe.lora_alpha, recipe.lora_dropout)
     return model
-
-
-def _learner(model, recipe: Stage1Recipe):
-    """A module whose forward is the loss."""
-    from methods.auhead.stage1.learner import Stage1Learner
-
-    return Stage1Learner(model)

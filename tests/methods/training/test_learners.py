@@ -13,7 +13,7 @@ from methods.memo.train import MemoLearner, x0_loss
 from methods.training.loop import train
 from methods.training.recipes import AUHeadHalloRecipe, AUHeadMemoRecipe, HalloRecipe, MemoRecipe
 from methods.training.windows import Windows
-from tests.methods.fakes import SIZE, FakeEncoders, randomised
+from tests.methods.fakes import SIZE, UNET, FakeEncoders, randomised
 from tests.methods.training.material import feature_files, new_adapter, new_hallo, new_memo
 
 FEW = {"frames": 4, "past_frames": 2, "batch": 2, "gradient_checkpointing": False, "precision": "no"}
@@ -70,12 +70,15 @@ def names(learner, keep) -> set[str]:
     return {name for name, _ in learner.named_parameters() if keep(name)}
 
 
+LAST = len(UNET["block_out_channels"]) - 1
+"""Number of the last block of either half."""
+
+
 def unread_by_reference(name: str) -> bool:
     """Behind the last norm1 of the reference net (specs/methods.md 2.1: what MEMO's published net lacks)."""
-    last = "up_blocks.3.attentions.2" if "up_blocks.3.attentions.2" in name else "up_blocks.3.attentions.1"
-    if ".reference_" not in name or last not in name:
-        return False
-    return not any(part in name for part in (f"{last}.norm.", f"{last}.proj_in.", ".norm1."))
+    last = f"up_blocks.{LAST}.attentions.{UNET['layers_per_block']}"
+    read = any(part in name for part in (f"{last}.norm.", f"{last}.proj_in.", ".norm1."))
+    return ".reference_" in name and last in name and not read
 
 
 # -- which parameters learn -----------------------------------------------------------------------------------------
@@ -97,7 +100,7 @@ def test_memo_from_scratch_trains_everything_that_is_read(files):
 def test_hallos_second_stage_trains_motion_audio_and_audio_projection(files):
     learner = hallo(**CERTAIN)
     parts = ("audio_modules", "motion_modules", "audioproj")
-    plain = ("down_blocks.3.motion_modules", "up_blocks.0.motion_modules")  # Hallo skips these (1.4, item 2).
+    plain = (f"down_blocks.{LAST}.motion_modules", "up_blocks.0.motion_modules")  # Hallo skips these (1.4, item 2).
     expected = names(learner, lambda n: any(p in n for p in parts) and not any(p in n for p in plain))
     assert with_gradient(learner, files) == expected
 
@@ -282,16 +285,24 @@ def test_windows_of_a_batch_do_not_see_each_others_reference(files):
 # -- learning -------------------------------------------------------------------------------------------------------
 
 
+def mean_loss(learner, batch) -> float:
+    """Over the same eight draws of time and noise."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        return float(np.mean([learner(batch).item() for _ in range(8)]))
+
+
 @pytest.mark.parametrize("which", ["memo", "hallo"])
 def test_a_tiny_base_learns_two_clips_by_heart(files, tmp_path, which):
-    """From random weights the loss falls below 35 % of its start in 150 steps."""
-    settings = FEW | CERTAIN | {"from_scratch": True, "steps": 150, "learning_rate": 5e-3, "log_every": 10}
+    """From random weights, the error on both clips falls below 40 % of what it is at the start."""
+    settings = FEW | CERTAIN | {"from_scratch": True, "steps": 60, "learning_rate": 1e-2, "warmup": 0.1}
     if which == "memo":
         learner = MemoLearner(new_memo(), MemoRecipe(**settings, robust_loss=None))
     else:
-        learner = HalloLearner(new_hallo(), HalloRecipe(**settings), SIZE)
+        learner = HalloLearner(new_hallo(), HalloRecipe(**settings, snr_gamma=None), SIZE)
     windows = Windows(files, FakeEncoders, learner.recipe)
-    losses = []
+    seen = learner.prepare(windows.draw(np.random.default_rng(9), 4))
+    before = mean_loss(learner, seen)
     draw = lambda rng, count: learner.prepare(windows.draw(rng, count))  # noqa: E731
-    train(learner, draw, learner.recipe, tmp_path, seed=0, log=lambda line: losses.append(float(line.split()[6][:-1])))
-    assert np.mean(losses[-3:]) < 0.35 * losses[0], losses
+    train(learner, draw, learner.recipe, tmp_path, seed=0, log=lambda line: None)
+    assert mean_loss(learner, seen) < 0.4 * before

@@ -11,12 +11,13 @@ from safetensors.torch import load_file, save_file
 from bench.media.errors import UserError
 from methods.auhead.stage1 import tiny
 from methods.auhead.stage1.config import Stage1Config
+from methods.auhead.stage1.hearing import RECIPE, Hearing, load_hearing, pretrain_hearing, sounding_batch
 from methods.auhead.stage1.orders import ORDERS
-from methods.auhead.stage1.predictor import Stage1
-from methods.auhead.stage1.qwen2_audio import Qwen2Audio
+from methods.auhead.stage1.predictor import Question, Speech, Stage1
+from methods.auhead.stage1.qwen2_audio import IGNORED, Qwen2Audio
 from methods.auhead.stage1.scores import acc_emo, au_scores, baseline_scores
-from methods.auhead.stage1.train import SYNTH_RECIPE, Example, Stage1Recipe, lesson, train_stage1
-from methods.auhead.stage1.weights import Description, load_trained, save_trained, with_lora
+from methods.auhead.stage1.train import SYNTH_RECIPE, Example, Sounding, Stage1Recipe, lesson, train_stage1
+from methods.auhead.stage1.weights import Description, build_small, load_trained, save_trained, with_lora
 
 SMALL = SYNTH_RECIPE | {"batch": 2, "log_every": 1, "validate_on": 2}
 
@@ -29,23 +30,23 @@ def tone(seconds: float, pitch: float, aus: dict[int, float], emotion: str) -> E
     return Example(audio, values, 25.0, emotion)
 
 
-TWO = [tone(0.8, 200, {2: 0.5, 8: 0.31}, "happy"), tone(0.8, 1200, {20: 0.9}, "sad")]
+TWO = [tone(0.4, 200, {2: 0.5, 8: 0.31}, "happy"), tone(0.4, 1200, {20: 0.9}, "sad")]
+ONE = [tone(0.2, 200, {2: 0.5}, "happy")]
 
 
-def train(folder, steps, **changes):
+def train(folder, steps, examples=ONE, **changes):
     recipe = Stage1Recipe(**SMALL | {"steps": steps} | changes)
-    return train_stage1(
-        recipe, TWO, TWO, folder / "w.safetensors", emotions=tiny.EMOTIONS, seed=0, log=lambda line: None
-    )
+    path = folder / "w.safetensors"
+    return train_stage1(recipe, examples, examples, path, emotions=tiny.EMOTIONS, seed=0, log=lambda line: None)
 
 
 def test_two_recordings_are_learnt_by_heart(tmp_path):
     """Oracle: their own AUs and emotions, read back from the file that was written; overfitting must be possible."""
-    measured = train(tmp_path, 60, excerpts=0.0, learning_rate=3e-3, average=None)
+    measured = train(tmp_path, 100, TWO, excerpts=0.0, learning_rate=3e-3, average=None)
     assert measured["answers"]["f1"] == 1 and measured["answers"]["mae_all"] < 0.01
     assert measured["answers"]["acc_emo"] == 100 and measured["answers"]["readable"] == 1
     stage1 = load_trained(Stage1Config(model="synth"), tmp_path / "w.safetensors", "cpu")
-    answers = [stage1.predict_aus(one.audio, 20, 25) for one in TWO]
+    answers = [stage1.predict_aus(one.audio, 10, 25) for one in TWO]
     assert [answer.emotion for answer in answers] == ["happy", "sad"]
     np.testing.assert_allclose(answers[0].aus[0, [2, 8]], [0.5, 0.31], atol=0.01)
 
@@ -101,7 +102,7 @@ def test_lora_weights_come_back_into_the_published_model(tmp_path, small, noise)
         Stage1Config(adapter=tmp_path / "lora.safetensors", dtype="float32"), tmp_path / "lora.safetensors", "cpu"
     )
     assert loaded.instructions == "Listen."
-    batch = model.training_batch([loaded._question(_speech(noise(1.0)), 0, 5)], ["happy, []"])
+    batch = model.training_batch([loaded._question(Speech(noise(1.0), 25, 25.0), 0, 5)], ["happy, []"])
     with torch.no_grad():
         torch.testing.assert_close(loaded.model.model(**batch).logits, model.model.eval()(**batch).logits)
 
@@ -134,26 +135,19 @@ def test_an_excerpt_s_audio_and_aus_are_of_the_same_time():
     example = Example(np.repeat(level, 640), aus, 25.0, "happy")
     stage1 = Stage1(_Deaf(), ORDERS["a-au"], "", window=2.0, tokens_per_vector=50)
     rng = np.random.default_rng(0)
-    lengths = set()
-    for _ in range(40):
-        question, answer = lesson(example, stage1, Stage1Recipe(excerpts=0.5), rng)
+    starts = set()
+    for seconds, length in ((1.0, 16_000), (2.0, 32_000), (4.0, 48_000)) * 10:
+        question, answer = lesson(example, stage1, seconds, 0.0, rng)
         values = [float(part.split(", ")[1].rstrip("]")) for part in answer.split("], [[")]
-        heard = question.audio[::3200]
-        np.testing.assert_allclose(values, heard, atol=0.006)
-        lengths.add(len(question.audio))
-        assert 0.8 * 16_000 <= len(question.audio) <= 2 * 16_000
-    assert len(lengths) > 10
+        np.testing.assert_allclose(values, question.audio[::3200], atol=0.006)
+        assert len(question.audio) == length
+        starts.add(question.audio[0])
+    assert len(starts) > 10
 
 
 class _Deaf:
     seconds = 30.0
     num_parameters = 0
-
-
-def _speech(audio):
-    from methods.auhead.stage1.predictor import Speech
-
-    return Speech(audio, 25, 25.0)
 
 
 def test_scores_of_a_case_worked_out_by_hand():
@@ -189,3 +183,43 @@ def test_answers_without_a_model_have_their_scores():
     assert scores["zero"]["recall"] == 0 and scores["zero"]["mae_all"] == pytest.approx(np.round(truth, 2).mean())
     assert scores["mean"]["f1"] == 1 and scores["mean"]["mae"] == pytest.approx(0)
     assert acc_emo(["sad", None, "fear"], ["sad", "sad", "happy"]) == pytest.approx(100 / 3)
+
+
+def test_the_encoder_learns_to_hear(tmp_path):
+    """Oracle: two recordings, each of one sound after another: after training, the phonemes at every moment."""
+    low, high = (0.2 * np.sin(2 * np.pi * pitch * np.arange(6400) / 16_000).astype(np.float32) for pitch in (200, 1200))
+    both = [
+        Sounding(np.concatenate([low, high]), np.array([1, 2]), np.array([0.0, 0.4]), 0),
+        Sounding(np.concatenate([high, low]), np.array([2, 1]), np.array([0.0, 0.4]), 1),
+    ]
+    recipe = Stage1Recipe(**SMALL | RECIPE | {"steps": 60, "batch": 4, "average": None})
+    lines = []
+    path = tmp_path / "hearing.safetensors"
+    pretrain_hearing(both, recipe, path, phonemes=3, emotions=2, seed=0, log=lines.append)
+    assert float(lines[-1].split("loss ")[1].split(",")[0]) < 0.3
+    small = build_small()
+    load_hearing(small, path)
+    weights = load_file(path)
+    assert all(torch.equal(value, weights[name]) for name, value in small.model.model.audio_tower.state_dict().items())
+
+
+def test_sounds_are_labelled_where_they_are_heard(small):
+    """Oracle: 0.4 s of one phoneme, then 0.3 s of another, in moments of 0.05 s; behind the end nothing is asked."""
+    one = Sounding(np.zeros(11_200, np.float32), np.array([4, 9]), np.array([0.0, 0.4]), 3)
+    batch = sounding_batch(small, [one])
+    assert batch["phonemes"][0].tolist() == [4] * 8 + [9] * 6 + [IGNORED] * 66
+    assert batch["emotion"].tolist() == [3]
+
+
+def test_the_encoder_is_heard_as_the_language_model_hears_it(small, noise):
+    """Oracle: what Qwen2-Audio's own forward puts in the place of the audio tokens, before its projector."""
+    seen = []
+    model = small.model.model
+    hook = model.multi_modal_projector.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        model(**{n: v for n, v in small.training_batch([Question(noise(1.0), "?")], ["[]"]).items() if n != "labels"})
+        batch = sounding_batch(small, [Sounding(noise(1.0), np.array([1]), np.array([0.0]), 0)])
+        heard, there = Hearing(model.audio_tower, 3, 2).states(batch["input_features"], batch["feature_attention_mask"])
+    hook.remove()
+    assert there.sum() == 10
+    torch.testing.assert_close(heard[:, :10], seen[0][:, :10])
