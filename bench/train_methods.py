@@ -192,11 +192,14 @@ class Validation:
     def __call__(self, step: int) -> None:
         import numpy as np
 
+        from methods.training.learner import spatial_only
+
         pipeline = self._pipeline
         for case in self.cases:
             clip = Clip(case.driving, size=(pipeline.encoders.size,) * 2)
             count = min(clip.num_frames, WINDOWS_SHOWN * pipeline.config.frames_per_clip)
-            made = np.concatenate(list(pipeline(self._request(case, clip, count))))
+            with spatial_only(pipeline.modules.denoiser, self.settings.stage == 1):
+                made = np.concatenate(list(pipeline(self._request(case, clip, count))))
             beside = np.concatenate([made, clip.frames[:count]], axis=2)
             path = self.folder / f"step_{step:06d}" / f"{case.id.replace('/', '_')}.mkv"
             write_video(path, [beside], clip.fps, clip.audio[: samples_for(count, clip.fps)])
@@ -343,9 +346,14 @@ def _modules(base: Base, settings: Recipe, weights: Weights) -> nn.Module:
     """
     if settings.from_scratch:
         from methods.talking_unet import sizes
+        from methods.training.start import begin_with, share_image_weights
 
-        modules = importlib.import_module(f"methods.{base}.modules")
-        return getattr(modules, f"{base.title()}Modules")(getattr(sizes, f"{base}_{settings.model}".upper()))
+        classes = importlib.import_module(f"methods.{base}.modules")
+        modules = getattr(classes, f"{base.title()}Modules")(getattr(sizes, f"{base}_{settings.model}".upper()))
+        share_image_weights(modules)
+        if settings.base:
+            begin_with(modules, settings.base)
+        return modules
     method = importlib.import_module(f"methods.{base}.generator")
     names = method.PUBLISHED if settings.model == "full" else (f"synth_{base}",)
     config = registry.method(base).Config(model=settings.model, checkpoint=settings.base, dtype="float32")

@@ -124,7 +124,9 @@ class Published(Protocol):
         tested = {target.identity for target, _ in self._chosen(manifest)} | {*self.spec.identities}
         clips = [clip for clip in manifest.clips if clip.identity not in tested]
         if not clips:
-            raise UserError(f"{data}: protocol {self.name} tests everybody whose clips are here: {_join(sorted(tested))}")
+            raise UserError(
+                f"{data}: protocol {self.name} tests everybody whose clips are here: {_join(sorted(tested))}"
+            )
         return [clip_case(data, clip, clip) for clip in clips]
 
     def incomplete(self, data: Path | None) -> str | None:

@@ -16,6 +16,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -153,10 +154,13 @@ class AUAdapter(nn.Module):
         """Features (B * F, C, h, w) of the site `name`, with what the AU tokens (B, F * K, D) add to them."""
         return self.layers[_key(name)](hidden, aus, num_frames)
 
-    def save(self, path: str | Path, dtype: torch.dtype = torch.bfloat16) -> None:
-        """Write the weights as `dtype`, with the sizes that `load` builds the adapter from."""
-        weights = {name: tensor.to(dtype).contiguous() for name, tensor in self.state_dict().items()}
-        save_file(weights, path, {"config": json.dumps(asdict(self.config)), "sites": json.dumps(self.sites)})
+    def save(
+        self, path: str | Path, dtype: torch.dtype = torch.bfloat16, notes: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """Write the weights as `dtype`, with the sizes that `load` builds the adapter from; notes join the metadata."""
+        weights = {name: tensor.to("cpu", dtype).contiguous() for name, tensor in self.state_dict().items()}
+        sizes = {"config": json.dumps(asdict(self.config)), "sites": json.dumps(self.sites)}
+        save_file(weights, path, {**notes, **sizes})
 
     @classmethod
     def load(cls, path: str | Path, sites: Mapping[str, int], face: Face | None = None) -> AUAdapter:

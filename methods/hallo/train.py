@@ -12,14 +12,13 @@ from __future__ import annotations
 import torch
 from diffusers import DDIMScheduler
 from diffusers.training_utils import compute_snr
-from torch import Tensor, nn
+from torch import Tensor
 
 from methods.conditioning.masks import face_mask, region_masks
 from methods.hallo.modules import HalloModules
 from methods.hallo.pipeline import SCHEDULE
 from methods.talking_unet.conditions import Conditions
-from methods.talking_unet.unet import TalkingUNet
-from methods.training.learner import Batch, Learner, freeze_unread, sample, train_only, zeroed
+from methods.training.learner import Batch, Learner, freeze, freeze_unread, sample, spatial_only, train_only, zeroed
 from methods.training.recipes import HalloRecipe
 
 TRAINING_SCHEDULE = SCHEDULE | {"beta_schedule": "scaled_linear"}
@@ -52,9 +51,7 @@ class HalloLearner(Learner):
             for block in (modules.denoiser.down_blocks[-1], modules.denoiser.up_blocks[0]):
                 block.motion_modules.requires_grad_(False)
         if recipe.stage == 1:
-            for name, parameter in modules.named_parameters():
-                if any(part in name for part in SECOND_STAGE):
-                    parameter.requires_grad_(False)
+            freeze(modules, SECOND_STAGE)
 
     def prepare(self, batch: Batch) -> Batch:
         """Adds `place` (B, 3, S, S) and, for every level of the denoiser, `regions_LEVEL` (B, 3, s*s): full, face, lip.
@@ -106,33 +103,3 @@ class HalloLearner(Learner):
             return torch.ones((), device=times.device)
         snr = compute_snr(self.scheduler, times)
         return (snr.clamp(max=self.recipe.snr_gamma) / (snr + 1)).mean()
-
-
-class spatial_only:
-    """While open, if asked for, the denoiser is an image model: its audio and motion modules do nothing (stage 1)."""
-
-    def __init__(self, denoiser: TalkingUNet, asked: bool):
-        self.blocks = [*denoiser.down_blocks, denoiser.mid_block, *denoiser.up_blocks] if asked else []
-        self.kept: list[tuple[nn.Module, str, nn.ModuleList]] = []
-
-    def __enter__(self) -> None:
-        for block in self.blocks:
-            for name in ("audio_modules", "motion_modules"):
-                if modules := getattr(block, name, None):
-                    self.kept.append((block, name, modules))
-                    setattr(block, name, nn.ModuleList(_Bypass(name) for _ in modules))
-
-    def __exit__(self, *_) -> None:
-        for block, name, modules in self.kept:
-            setattr(block, name, modules)
-
-
-class _Bypass(nn.Module):
-    """Called as an audio or as a motion module."""
-
-    def __init__(self, name: str):
-        super().__init__()
-        self.passes_audio = name == "audio_modules"
-
-    def forward(self, image: Tensor, *arguments):
-        return (image, arguments[0]) if self.passes_audio else image

@@ -1,4 +1,7 @@
-"""MEMO's fine-tuning (finetune.py of memoavatar/memo), and its training from random weights for small models.
+"""MEMO's fine-tuning (finetune.py of memoavatar/memo), and the training from random weights for small models.
+
+Stage 1 learns pictures (the paper's face domain adaptation): single frames, everything but audio and motion modules. Stage 2
+learns speech and motion; it is what finetune.py does, and from random weights everything goes on learning in it.
 
 Flow matching between latents x and noise n: z = (1 - s) x + s n at a time s whose logit is normal, the network predicts
 n - x, and the loss is the squared error of the x that follows, z - s (prediction): that of the prediction weighed by s^2.
@@ -14,7 +17,7 @@ from methods.conditioning.emotion import EMOTIONS
 from methods.memo.modules import MemoModules
 from methods.talking_unet.conditions import Conditions
 from methods.talking_unet.memo_modules import EmotionNorm
-from methods.training.learner import Batch, Learner, freeze_unread, sample, train_only, zeroed
+from methods.training.learner import Batch, Learner, freeze, freeze_unread, sample, spatial_only, train_only, zeroed
 from methods.training.recipes import MemoRecipe
 
 NULL_EMOTION = len(EMOTIONS)
@@ -31,10 +34,12 @@ class MemoLearner(Learner):
     def __init__(self, modules: MemoModules, recipe: MemoRecipe):
         super().__init__(modules.requires_grad_(True), recipe)
         self.scheduler = FlowMatchEulerDiscreteScheduler()
-        if recipe.from_scratch:
-            freeze_unread(modules.reference_net)
-        else:
+        if recipe.stage == 2 and not recipe.from_scratch:
             train_only(modules, FINE_TUNED)
+        else:
+            freeze_unread(modules.reference_net)
+        if recipe.stage == 1:
+            freeze(modules, (*FINE_TUNED, "audio_proj."))
         for module in modules.modules():
             if isinstance(module, EmotionNorm):
                 module.dropout = recipe.drop_emotion
@@ -58,7 +63,8 @@ class MemoLearner(Learner):
         noise = torch.randn_like(latents)
         times, sigmas = self.times(len(latents), latents.device)
         noisy = (1 - sigmas) * latents + sigmas * noise
-        predicted = self.denoiser(noisy, times, conditions).float()
+        with spatial_only(self.denoiser, self.recipe.stage == 1):
+            predicted = self.denoiser(noisy, times, conditions).float()
         return x0_loss(predicted, noisy, latents, sigmas, self.recipe.robust_loss)
 
     def times(self, rows: int, device: torch.device) -> tuple[Tensor, Tensor]:

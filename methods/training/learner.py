@@ -92,6 +92,14 @@ def train_only(module: nn.Module, parts: Iterable[str]) -> None:
         parameter.requires_grad_(any(part in name for part in parts))
 
 
+def freeze(module: nn.Module, parts: Iterable[str]) -> None:
+    """Freeze the parameters whose names hold one of these parts."""
+    parts = tuple(parts)
+    for name, parameter in module.named_parameters():
+        if any(part in name for part in parts):
+            parameter.requires_grad_(False)
+
+
 def freeze_unread(reference: ReferenceNet) -> None:
     """Freeze what comes after the last features that the reference net hands out, which nothing reads."""
     last = reference.get_submodule(reference.last_site)
@@ -99,3 +107,36 @@ def freeze_unread(reference: ReferenceNet) -> None:
     for module in (last.proj_out, block.attn1, block.norm2, block.attn2, block.norm3, block.ff):
         if module is not None:
             module.requires_grad_(False)
+
+
+class spatial_only:
+    """While open, if asked for, the denoiser is an image model: its audio and motion modules do nothing (stage 1)."""
+
+    def __init__(self, denoiser: TalkingUNet, asked: bool):
+        self.blocks = [*denoiser.down_blocks, denoiser.mid_block, *denoiser.up_blocks] if asked else []
+        self.kept: list[tuple[nn.Module, str, nn.ModuleList]] = []
+
+    def __enter__(self) -> None:
+        for block in self.blocks:
+            for name in ("audio_modules", "motion_modules"):
+                if modules := getattr(block, name, None):
+                    self.kept.append((block, name, modules))
+                    setattr(block, name, nn.ModuleList(_Bypass(name) for _ in modules))
+
+    def __exit__(self, *_) -> None:
+        for block, name, modules in self.kept:
+            setattr(block, name, modules)
+
+
+class _Bypass(nn.Module):
+    """Called as an audio or as a motion module."""
+
+    def __init__(self, name: str):
+        super().__init__()
+        self.passes_audio = name == "audio_modules"
+
+    def forward(self, image: Tensor, *arguments):
+        return (image, arguments[0]) if self.passes_audio else image
+
+    def remember(self, past: Tensor, memory=None) -> tuple[()]:
+        return ()

@@ -22,7 +22,8 @@ class Recipe(BaseModel):
     model: Literal["full", "synth"] = "full"
     """Sizes: the published ones, or those of the synthetic world."""
     base: Path | None = None
-    """Weights of the base to begin with (a file this command wrote); None takes the published ones of the lock."""
+    """Weights of the base to begin with, a file that this command wrote; None takes the lock's. With from_scratch: of
+    either base, for what both have; None begins with random ones."""
 
     steps: int | None = Field(default=20_000, ge=1)
     """Steps of the optimizer; None leaves the end to `minutes`."""
@@ -33,9 +34,9 @@ class Recipe(BaseModel):
     accumulate: int = Field(default=1, ge=1)
     """Forward passes per step."""
     frames: int = Field(default=16, ge=1)
-    """F: frames of a window."""
-    past_frames: int = Field(default=16, ge=1)
-    """P: frames before it."""
+    """F: frames of a window; 1 in stage 1."""
+    past_frames: int = Field(default=16, ge=0)
+    """P: frames before it; 0 in stage 1."""
     learning_rate: float = Field(default=1e-5, gt=0)
     """Of AdamW."""
     schedule: Literal["constant", "cosine"] = "constant"
@@ -82,6 +83,11 @@ class Recipe(BaseModel):
     validate_every: int | None = Field(default=None, ge=1)
     """Steps between validation videos; None makes none."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_stage(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return (FIRST_STAGE | values | SINGLE_FRAMES) if str(values.get("stage")) == "1" else values
+
     @model_validator(mode="after")
     def _has_an_end(self) -> Recipe:
         if self.steps is None and self.minutes is None:
@@ -95,11 +101,17 @@ class Recipe(BaseModel):
         return min(1.0, max(by_steps, by_clock))
 
 
+FIRST_STAGE = {"batch": 8, "uncond": 0.1, "uncond_image": 0.0}
+"""Defaults of stage 1, Hallo's; MEMO's paper gives none."""
+SINGLE_FRAMES = {"frames": 1, "past_frames": 0}
+"""What stage 1 is, whatever else the settings say."""
+
+
 class MemoRecipe(Recipe):
     """MEMO's fine-tuning (finetune.py): motion and audio modules learn, on windows of 16 frames."""
 
-    stage: Literal[2] = 2
-    """MEMO's published training has no first stage."""
+    stage: Literal[1, 2] = 2
+    """1: single frames (the paper's face domain adaptation), 2: the published fine-tuning."""
     robust_loss: float | None = 0.1
     """Windows with a larger loss are left out (robust training); None keeps all."""
     drop_emotion: float = Field(default=0.3, ge=0, le=1)
@@ -112,10 +124,6 @@ class MemoRecipe(Recipe):
     """Where zeroed speech is zeroed; the published training does it before, the published inference after."""
 
 
-FIRST_STAGE = {"batch": 8, "frames": 1, "uncond": 0.1, "uncond_image": 0.0, "noise_offset": 0.05}
-"""Defaults of Hallo's stage 1."""
-
-
 class HalloRecipe(Recipe):
     """Hallo's training: stage 1 on single frames, stage 2 on clips of 14 with 2 past ones."""
 
@@ -124,9 +132,9 @@ class HalloRecipe(Recipe):
     steps: int | None = Field(default=30_000, ge=1)
     """Steps of the optimizer; None leaves the end to `minutes`."""
     frames: int = Field(default=14, ge=1)
-    """F: frames of a window; in stage 1 the paper's is 1."""
-    past_frames: int = Field(default=2, ge=1)
-    """P: frames before it."""
+    """F: frames of a window; 1 in stage 1."""
+    past_frames: int = Field(default=2, ge=0)
+    """P: frames before it; 0 in stage 1."""
     uncond: float = Field(default=0.0, ge=0, le=1)
     """Share of windows without any condition; in stage 1 the paper's is 0.1."""
     noise_offset: float = Field(default=0.0, ge=0)
@@ -136,8 +144,8 @@ class HalloRecipe(Recipe):
 
     @model_validator(mode="before")
     @classmethod
-    def _of_stage(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return (FIRST_STAGE | values) if str(values.get("stage")) == "1" else values
+    def _noise_of_stage(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return ({"noise_offset": 0.05} | values) if str(values.get("stage")) == "1" else values
 
 
 class AUAdapterRecipe(BaseModel):

@@ -74,7 +74,7 @@ class Synth(Protocol):
             for r in range(len(shown))
             for j in range(len(people))
         ]
-        return [self._case(data, spec) for spec in chosen]
+        return [self._case(data, spec, self._reference(spec)) for spec in chosen]
 
     def training_cases(self, data: Path | None) -> list[Case]:
         """One clip of each of TRAINING_PEOPLE, the same for every synthetic protocol."""
@@ -86,7 +86,7 @@ class Synth(Protocol):
         for j in range(len(people)):
             expression = (EXPRESSION_STEP * (j // rounds) + PERSON_STEP * j) % len(EXPRESSIONS)
             specs.append(self._target(people, j, expression, "outdoor" if j % OUTDOOR_EVERY == 0 else "studio"))
-        return [self._case(data, spec) for spec in specs]
+        return [self._case(data, spec, spec) for spec in specs]
 
     def folder(self, data: Path, family: Family | None = None) -> Path:
         """Where clips of this world version and size lie below `data`."""
@@ -112,11 +112,10 @@ class Synth(Protocol):
         sentence = (7 * j + 3 * expression) % len(sentences(people[j]))
         return ClipSpec(people[j], emotion, level, sentence, family or self.family)
 
-    def _case(self, data: Path, spec: ClipSpec) -> Case:
+    def _case(self, data: Path, spec: ClipSpec, reference: ClipSpec) -> Case:
         from protocols.synth.files import clip_path
 
         folder = self.folder(data, spec.family)
-        reference = self._reference(spec)
         path = clip_path(folder, spec)
         return Case(
             id=spec.id,

@@ -362,3 +362,22 @@ def test_data_without_any_case_is_refused(name, tmp_path):
     prepare(tmp_path, dataset, [clip or hdtf_clip("WDA_Somebody_000", frames=80)])
     with pytest.raises(UserError, match=f"no case of protocol {name}"):
         protocol(name).cases(tmp_path)
+
+
+# -- what methods are trained on --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith(("mead", "crema"))])
+def test_nobody_who_is_tested_is_trained_on(name, full_mead, full_crema):
+    data, other, each = (full_mead, "M005", 40 + 7 * 3 * 30) if name.startswith("mead") else (full_crema, "1001", 82)
+    cases = protocol(name).training_cases(data)
+    assert {case.identity for case in cases} == {other} and len(cases) == each
+    assert all(case.reference == case.driving == case.target for case in cases)
+
+
+def test_a_protocol_that_tests_everybody_has_nothing_to_train_on(tmp_path):
+    data = prepare(tmp_path, "mead", [mead_clip(id) for id in mead_ids("M003")])
+    with pytest.raises(UserError, match="tests everybody whose clips are here: "):
+        protocol("mead_std").training_cases(data)
+    with pytest.raises(UserError, match="folder has no clips to train on"):
+        protocol("folder").training_cases(data)

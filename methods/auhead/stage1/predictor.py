@@ -143,9 +143,10 @@ class Stage1:
     def _question(self, speech: Speech, start: int, stop: int) -> Question:
         if self.order.emotion == "given" and not speech.emotion:
             raise GenerationError(f"order {self.order.name} gives the model the emotion, and this case has none")
-        first, last = (round(edge / RATE * SAMPLE_RATE) for edge in (start, stop))
+        end = min(stop / RATE, speech.num_frames / speech.fps)
+        first, last = round(start / RATE * SAMPLE_RATE), round(end * SAMPLE_RATE)
         audio = np.zeros(last - first, np.float32)
-        heard = speech.audio[first : min(last, round(speech.num_frames / speech.fps * SAMPLE_RATE))]
+        heard = speech.audio[first:last]
         audio[: len(heard)] = heard
         return Question(audio, self.question(speech.emotion))
 

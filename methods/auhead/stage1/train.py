@@ -9,18 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bench.media.clip import SAMPLE_RATE
 from bench.media.errors import UserError
+from methods.auhead.stage1.config import CHECKPOINTS
 from methods.auhead.stage1.orders import ORDERS, OrderName
 from methods.auhead.stage1.predictor import Question, Speech, Stage1
 from methods.auhead.stage1.prompt import read_prompt
 from methods.auhead.stage1.scores import acc_emo, au_scores, baseline_scores
 from methods.auhead.stage1.text import downsampled, sparse
+
+if TYPE_CHECKING:
+    from methods.auhead.stage1.weights import Description
 
 
 class Stage1Recipe(BaseModel):
@@ -103,8 +107,10 @@ class Stage1Recipe(BaseModel):
 
 
 EXCERPT_SECONDS = 0.8
+VALIDATED = 32
+"""Recordings that are measured on while the training goes on."""
 SYNTH_RECIPE = {
-    "model": "synth", "steps": 3000, "batch": 8, "accumulate": 1, "learning_rate": 2e-3, "warmup": 0.04,
+    "model": "synth", "steps": 3000, "batch": 8, "accumulate": 1, "learning_rate": 1e-3, "warmup": 0.04,
     "weight_decay": 0.05, "excerpts": 0.6, "precision": "no", "gradient_checkpointing": False, "average": 0.99,
     "checkpoint_minutes": 2.0,
 }  # fmt: skip
@@ -167,24 +173,14 @@ def train_stage1(
         UserError: no example, the language model is not here, or the checkpoint is of another training.
     """
     from methods.auhead.stage1.learner import Stage1Learner
-    from methods.auhead.stage1.weights import TOKENS_PER_VECTOR, Description, save_trained
+    from methods.auhead.stage1.weights import save_trained
     from methods.training.loop import seed_everything, train
 
     if not examples:
         raise UserError("there is no recording with AUs to learn from; give --data a prepared data set")
     seed_everything((seed, 0))
-    model, instructions = (
-        _model(recipe),
-        "" if recipe.model == "synth" and not recipe.prompt else read_prompt(recipe.prompt),
-    )
-    order = ORDERS[recipe.order]
-    stage1 = Stage1(
-        model, order, instructions, window=15.0, tokens_per_vector=TOKENS_PER_VECTOR[recipe.model], batch=16
-    )
-    if hearing:
-        from methods.auhead.stage1.hearing import load_hearing
-
-        load_hearing(model, hearing)
+    stage1 = _untrained(recipe, hearing)
+    model = stage1.model
 
     def draw(rng: np.random.Generator, count: int) -> dict:
         seconds = rng.uniform(EXCERPT_SECONDS, stage1.window) if rng.random() < recipe.excerpts else stage1.window
@@ -193,23 +189,14 @@ def train_stage1(
         return model.training_batch([question for question, _ in pairs], [answer for _, answer in pairs])
 
     def validate(step: int) -> None:
-        found = measure(stage1, [unseen[n] for n in range(min(32, len(unseen)))])["answers"]
+        found = measure(stage1, _first(unseen, VALIDATED))["answers"]
         log(f"step {step}, unseen: " + ", ".join(f"{name} {value:.3g}" for name, value in found.items()))
 
-    outcome = train(
-        Stage1Learner(model.model), draw, recipe, out.with_suffix(""), seed=seed, log=log, validate=validate
-    )
-    description = Description(
-        order=recipe.order,
-        emotions=tuple(emotions),
-        instructions=instructions,
-        checkpoint=None if recipe.model == "synth" else recipe.checkpoint or model.model.name_or_path,
-        lora=None if recipe.model == "synth" else {"rank": recipe.lora_rank, "alpha": recipe.lora_alpha},
-        training=recipe.model_dump(mode="json")
-        | {"steps_done": outcome.steps, "seed": seed, "recordings": len(examples)},
-    )
-    save_trained(out, model, description)
-    return measure(stage1, [unseen[n] for n in range(min(recipe.validate_on, len(unseen)))])
+    learner, folder = Stage1Learner(model.model), out.with_suffix("")
+    outcome = train(learner, draw, recipe, folder, seed=seed, log=log, validate=validate)
+    facts = {"steps_done": outcome.steps, "seed": seed, "recordings": len(examples)}
+    save_trained(out, model, _description(recipe, stage1, emotions, facts))
+    return measure(stage1, _first(unseen, recipe.validate_on))
 
 
 def lesson(
@@ -238,14 +225,40 @@ def measure(stage1: Stage1, examples: Sequence[Example]) -> dict[str, dict[str, 
     return {"answers": scores} | baseline_scores(truth)
 
 
-def _model(recipe: Stage1Recipe):
-    from methods.auhead.stage1.weights import build_small, load_qwen2_audio, with_lora
+def _first(examples: Sequence[Example], count: int) -> list[Example]:
+    return [examples[n] for n in range(min(count, len(examples)))]
+
+
+def _untrained(recipe: Stage1Recipe, hearing: Path | None) -> Stage1:
+    """The first stage as training begins."""
+    from methods.auhead.stage1.weights import TOKENS_PER_VECTOR, build_small, load_qwen2_audio, with_lora
 
     if recipe.model == "synth":
-        return build_small()
-    model = load_qwen2_audio(recipe.checkpoint, "bfloat16" if recipe.precision == "bf16" else "float32")
-    if recipe.gradient_checkpointing:
-        model.model.gradient_checkpointing_enable()
-        model.model.enable_input_require_grads()
-    model.model = with_lora(model.model, recipe.lora_rank, recipe.lora_alpha, recipe.lora_dropout)
-    return model
+        model, instructions = build_small(), read_prompt(recipe.prompt) if recipe.prompt else ""
+    else:
+        model = load_qwen2_audio(recipe.checkpoint, "bfloat16" if recipe.precision == "bf16" else "float32")
+        instructions = read_prompt(recipe.prompt)
+        if recipe.gradient_checkpointing:
+            model.model.gradient_checkpointing_enable()
+            model.model.enable_input_require_grads()
+        model.model = with_lora(model.model, recipe.lora_rank, recipe.lora_alpha, recipe.lora_dropout)
+    if hearing:
+        from methods.auhead.stage1.hearing import load_hearing
+
+        load_hearing(model, hearing)
+    tokens_per_vector = TOKENS_PER_VECTOR[recipe.model]
+    return Stage1(model, ORDERS[recipe.order], instructions, window=15.0, tokens_per_vector=tokens_per_vector, batch=16)
+
+
+def _description(recipe: Stage1Recipe, stage1: Stage1, emotions: Sequence[str], facts: dict) -> Description:
+    from methods.auhead.stage1.weights import Description
+
+    full = recipe.model == "full"
+    return Description(
+        order=recipe.order,
+        emotions=tuple(emotions),
+        instructions=stage1.instructions,
+        checkpoint=(recipe.checkpoint or CHECKPOINTS["qwen2-audio"]) if full else None,
+        lora={"rank": recipe.lora_rank, "alpha": recipe.lora_alpha} if full else None,
+        training=recipe.model_dump(mode="json") | facts,
+    )

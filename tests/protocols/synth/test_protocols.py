@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from bench import registry
+from bench.media.clip import Clip
 from bench.media.errors import UserError
 from bench.plan import make_plan
 from protocols.synth.emotions import EXPRESSIONS
-from protocols.synth.protocols import SynthDisentangle, SynthGeneralise, SynthStd
-from protocols.synth.world import identities, sentences
+from protocols.synth.protocols import TRAINING_PEOPLE, SynthDisentangle, SynthGeneralise, SynthStd
+from protocols.synth.world import ClipSpec, identities, make_clip, sentences
 
 FOLDER = Path("world")
 SPLITS = ("train", "test", "general")
@@ -81,3 +82,26 @@ def test_fingerprint_does_not_depend_on_the_folder_or_on_what_is_rendered(tmp_pa
 def test_every_metric_exists():
     for key in SynthStd().metrics:
         registry.metric(key)
+
+
+def test_people_to_train_on_are_many_balanced_and_in_no_protocol():
+    cases = SynthStd().training_cases(FOLDER)
+    assert len({case.identity for case in cases}) == len({case.id for case in cases}) == len(cases) == TRAINING_PEOPLE
+    shown = Counter((case.emotion, case.level) for case in cases)
+    assert set(shown) == set(EXPRESSIONS) and max(shown.values()) - min(shown.values()) <= 2
+    outdoor = Counter((c.emotion, c.level) for c in cases if "outdoor" in c.driving.parts[1])
+    assert sum(outdoor.values()) == TRAINING_PEOPLE / 4 and max(outdoor.values()) - min(outdoor.values()) <= 2
+    tested = {case.identity for kind in (SynthStd, SynthGeneralise) for case in kind().cases(FOLDER)}
+    assert not tested & {case.identity for case in cases}
+    assert all(case.reference == case.driving == case.target for case in cases)
+    assert SynthGeneralise().training_cases(FOLDER) == SynthDisentangle().training_cases(FOLDER) == cases
+
+
+def test_clips_to_train_on_are_rendered_before_their_own_backgrounds(tmp_path):
+    """Oracle: the world's own clip of that name and family."""
+    cases = SynthStd().training_cases(tmp_path)[:2]
+    SynthStd().make_ready(cases)
+    for case, family in zip(cases, ("outdoor", "studio"), strict=True):
+        sentence = int(case.driving.stem) - 1
+        made = make_clip(ClipSpec(case.identity, case.emotion, case.level, sentence, family))
+        assert (Clip(case.driving).frames == made.frames).all()

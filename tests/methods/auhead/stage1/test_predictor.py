@@ -9,7 +9,7 @@ from methods.generator import GenerationError
 
 
 class Scripted:
-    """Answers with one vector per fifth of a second whose AU8 is the mean of that stretch of the audio, rounded."""
+    """Answers with one vector per fifth of a second whose AU8 is what the audio begins it with, rounded."""
 
     seconds = 30.0
     num_parameters = 7
@@ -26,8 +26,8 @@ class Scripted:
 
     @staticmethod
     def heard(question):
-        means = question.audio.reshape(-1, 3200).mean(1)
-        return "happy, " + ", ".join(f"[[8, {round(float(mean), 2)}]]" for mean in means)
+        values = question.audio[::3200]
+        return "happy, " + ", ".join(f"[[8, {round(float(value), 2)}]]" for value in values)
 
 
 def stage1(model, order="a-e-au", **changes) -> Stage1:
@@ -73,7 +73,7 @@ def test_missing_audio_is_silence_and_audio_beyond_the_frames_is_not_heard():
     stage1(model).predict_aus(stairs(1), 50, 25)
     assert len(model.asked[0].audio) == 32_000 and not model.asked[0].audio[16_000:].any()
     stage1(model).predict_aus(stairs(4), 23, 25)
-    assert len(model.asked[1].audio) == 16_000 and not model.asked[1].audio[round(0.92 * 16_000) :].any()
+    assert len(model.asked[1].audio) == round(0.92 * 16_000)
 
 
 def test_exactly_the_frames_asked_for():
