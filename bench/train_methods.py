@@ -215,9 +215,9 @@ class Validation:
         return self.training.pipeline(self.learner, config, load_encoders(self.settings.model, files, device))
 
     def _request(self, case: Case, clip: Clip, count: int) -> Request:
-        aus = (
-            driving_aus(case, "feafa24", clip, FeatureExtraction(self.weights))[:count] if self.training.shown else None
-        )
+        vocabulary, aus = registry.method(self.training.name).au_vocabulary, None
+        if vocabulary:
+            aus = driving_aus(case, vocabulary, clip, FeatureExtraction(self.weights))[:count]
         return Request(
             case=case.id, reference=clip.first_frame(), audio=clip.audio, num_frames=count, fps=clip.fps,
             height=clip.height, width=clip.width, seed=0, aus=aus,

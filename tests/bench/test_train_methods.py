@@ -54,6 +54,7 @@ def bench(*arguments, monkeypatch) -> int:
 
 def test_a_base_and_its_adapter_are_trained_and_the_methods_run_them(few_people, world, tmp_path, monkeypatch, capsys):
     base, adapter = tmp_path / "memo.safetensors", tmp_path / "adapter.safetensors"
+    monkeypatch.setattr(MemoTraining, "shown", {"steps": 1, "frames_per_clip": 4})  # validation videos of 12 frames
     options = ["--protocol", "synth_std", *TINY]
     assert (
         bench("train", "memo", *options, "--set", "validate_every=2", "--out", base, "--json", monkeypatch=monkeypatch)

@@ -13,7 +13,7 @@ from bench.progress import make_progress
 from bench.train_stage1 import Stage1Training, scores_table
 from bench.training import configure
 from bench.weights import Weights
-from methods.auhead.stage1 import hearing
+from methods.auhead.stage1 import hearing, weights
 from protocols.synth import utterances
 
 QUICK = {"steps": "1", "batch": "1", "validate_on": "1"}
@@ -26,18 +26,20 @@ def few(monkeypatch):
     monkeypatch.setattr(utterances, "TESTING", utterances.Utterances(1, 1, "test"))
     monkeypatch.setattr(hearing, "RECIPE", hearing.RECIPE | {"steps": 1, "batch": 1})
     monkeypatch.setattr(synth_encoders, "_performed", _performed)
+    # Random weights never end an answer: let it be cut early.
+    monkeypatch.setitem(weights.TOKENS_PER_VECTOR, "synth", 2)
 
 
 def _performed(folder, which, progress, workers):
     """In this process: starting others takes longer than two utterances."""
     if not (folder / "version.txt").exists():
-        monkey = [utterances.perform_utterance(which, n) for n in range(which.count)]
+        made = [utterances.perform_utterance(which, n) for n in range(which.count)]
         folder.mkdir(parents=True)
         for name in ("audio", "aus", "phonemes", "times"):
-            np.save(folder / f"{name}.npy", np.concatenate([one[name] for one in monkey]))
+            np.save(folder / f"{name}.npy", np.concatenate([one[name] for one in made]))
         for name in ("emotion", "level", "person"):
-            np.save(folder / f"{name}.npy", np.array([one[name] for one in monkey], np.int32))
-        lengths = [[len(one[name]) for name in ("audio", "aus", "phonemes")] for one in monkey]
+            np.save(folder / f"{name}.npy", np.array([one[name] for one in made], np.int32))
+        lengths = [[len(one[name]) for name in ("audio", "aus", "phonemes")] for one in made]
         np.save(folder / "starts.npy", np.cumsum([[0, 0, 0], *lengths], axis=0, dtype=np.int64))
         (folder / "version.txt").write_text("made here")
     return folder
@@ -73,6 +75,7 @@ def test_a_small_model_is_trained_and_the_method_runs_on_it(few, tmp_path, monke
     assert method.required_weights(method.Config()) == ()
     generator = method(config, files={"synth_stage1_a_au": out})
     audio = np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32)
+    generator.stage1.tokens_per_vector = 50
     answer = generator.stage1.predict_aus(audio, 2, 5)
     assert answer.aus.shape == (2, 24) and answer.problems == ()
     assert 1e6 < generator.num_parameters < 3.5e6

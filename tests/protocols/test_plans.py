@@ -120,6 +120,7 @@ def test_commands_are_what_the_command_line_takes(capsys, monkeypatch):
 def test_listing_says_which_methods_are_absent(capsys, monkeypatch):
     """Oracle: one method put into the registry, the others left out of it."""
     monkeypatch.setitem(registry.METHODS, "memo", "methods.sanity.still_image:StillImage")
+    monkeypatch.delitem(registry.METHODS, "auhead_memo")
     show_plan("auhead_table2", synthetic=False, as_json=True)
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert [row["missing"] is None for row in rows] == [row["method"] == "memo" for row in rows]

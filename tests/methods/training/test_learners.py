@@ -285,24 +285,19 @@ def test_windows_of_a_batch_do_not_see_each_others_reference(files):
 # -- learning -------------------------------------------------------------------------------------------------------
 
 
-def mean_loss(learner, batch) -> float:
-    """Over the same eight draws of time and noise."""
-    torch.manual_seed(0)
-    with torch.no_grad():
-        return float(np.mean([learner(batch).item() for _ in range(8)]))
-
-
 @pytest.mark.parametrize("which", ["memo", "hallo"])
 def test_a_tiny_base_learns_two_clips_by_heart(files, tmp_path, which):
-    """From random weights, the error on both clips falls below 40 % of what it is at the start."""
-    settings = FEW | CERTAIN | {"from_scratch": True, "steps": 60, "learning_rate": 1e-2, "warmup": 0.1}
+    """From random weights, on the same windows of both clips with the same noise: the loss falls below 30 %."""
+    settings = FEW | CERTAIN | {"from_scratch": True, "steps": 40, "learning_rate": 1e-2, "log_every": 1}
     if which == "memo":
-        learner = MemoLearner(new_memo(), MemoRecipe(**settings, robust_loss=None))
+        learner = MemoLearner(new_memo(), MemoRecipe(**settings, robust_loss=None, drop_emotion=0.0))
     else:
-        learner = HalloLearner(new_hallo(), HalloRecipe(**settings, snr_gamma=None), SIZE)
-    windows = Windows(files, FakeEncoders, learner.recipe)
-    seen = learner.prepare(windows.draw(np.random.default_rng(9), 4))
-    before = mean_loss(learner, seen)
-    draw = lambda rng, count: learner.prepare(windows.draw(rng, count))  # noqa: E731
-    train(learner, draw, learner.recipe, tmp_path, seed=0, log=lambda line: None)
-    assert mean_loss(learner, seen) < 0.4 * before
+        learner = HalloLearner(new_hallo(), HalloRecipe(**settings), SIZE)
+    windows, losses = Windows(files, FakeEncoders, learner.recipe), []
+
+    def draw(rng, count):
+        torch.manual_seed(2)
+        return learner.prepare(windows.draw(np.random.default_rng(2), count))
+
+    train(learner, draw, learner.recipe, tmp_path, seed=0, log=lambda line: losses.append(float(line.split()[6][:-1])))
+    assert len(losses) == 40 and losses[-1] < 0.3 * losses[0], losses
