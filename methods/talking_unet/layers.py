@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -28,8 +29,27 @@ class LayeredUNet(UNet2DConditionModel):
             "up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * attended,
         }
 
+    position: nn.Parameter | None = None
+
+    def add_positions(self) -> None:
+        """For nets that begin with random weights: a learned table (C0, h, w), at the start sines of both coordinates.
+
+        Reference attention has to find the same place in another picture. Stable Diffusion's features say where they
+        are; without a table a random net gets that from the zeros around the borders alone, and hardly learns to copy.
+        """
+        size, channels = self.config.sample_size, self.conv_in.out_channels
+        waves = torch.arange(channels // 4)[:, None] * torch.arange(1, size + 1) * (math.pi / size)
+        along = torch.stack([waves.sin(), waves.cos()], dim=1).flatten(0, 1)
+        rows, columns = along[:, :, None].expand(-1, -1, size), along[:, None].expand(-1, size, -1)
+        self.position = nn.Parameter(torch.cat([rows, columns]))
+
+    def enter(self, latents: Tensor) -> Tensor:
+        """latents (N, c, h, w) -> (N, C0, h, w)."""
+        image = self.conv_in(latents)
+        return image if self.position is None else image + self.position
+
     def walk(self, image: Tensor, temb: Tensor, layer: Callable[[str, nn.Module, int, Tensor], Tensor]) -> Tensor:
-        """image (N, C0, h, w) after conv_in -> (N, C0, h, w) before conv_norm_out; temb (N, E) time embedding.
+        """image (N, C0, h, w) that entered -> (N, C0, h, w) before conv_norm_out; temb (N, E) time embedding.
 
         `layer(prefix, block, index, image)` runs layer `index` of the block called `prefix`, in order of execution.
         """

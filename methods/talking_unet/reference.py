@@ -31,12 +31,14 @@ class ReferenceNet(LayeredUNet):
         plain_blocks: bool = False,
         cut_last_site: bool = False,
         official_row_order: bool = True,
+        positions: bool = False,
     ):
         """
         attention_head_dim: the number of heads (the name is Stable Diffusion's).
         plain_blocks: hand out the resnet outputs of blocks without attention too, which MEMO's motion modules read.
         cut_last_site: the last attention has no parameters beyond those its features need, as in MEMO's checkpoint.
         official_row_order: see `forward`.
+        positions: see `add_positions`.
         """
         super().__init__(
             sample_size=sample_size,
@@ -49,6 +51,8 @@ class ReferenceNet(LayeredUNet):
             **self.block_types(len(block_out_channels)),
         )
         self.gradient_checkpointing = False
+        if positions:
+            self.add_positions()
         self.conv_norm_out = self.conv_out = None
         self.last_site = site_name(f"up_blocks.{len(self.up_blocks) - 1}", self.up_blocks[-1], layers_per_block)
         if cut_last_site:
@@ -76,7 +80,7 @@ class ReferenceNet(LayeredUNet):
                 sites[site] = features.unflatten(0, (batch, rows))
             return image
 
-        self.walk(self.conv_in(image), temb, layer)
+        self.walk(self.enter(image), temb, layer)
         return ReferenceFeatures(sites)
 
     def _layer(self, site: str, block: nn.Module, index: int, image: Tensor, temb: Tensor, face: Tensor):

@@ -20,6 +20,7 @@ _SMALL_NET = {
     "cross_attention_dim": 64,
     "norm_num_groups": 8,
     "official_row_order": False,
+    "positions": True,
 }
 _SMALL_DENOISER = {**_SMALL_NET, "out_channels": 8, "audio_attention_dim": 48, "motion_heads": 2}
 _SMALL_PROJECTIONS: Sizes = {

@@ -48,6 +48,7 @@ class TalkingUNet(LayeredUNet):
         num_emotions: int = 9,
         emotion_dropout: float = 0.3,
         official_row_order: bool = True,
+        positions: bool = False,
     ):
         """
         attention_head_dim: the number of heads of spatial and audio attention (the name is Stable Diffusion's).
@@ -56,6 +57,7 @@ class TalkingUNet(LayeredUNet):
             Hallo's inference skips them (it trains with the same code).
         num_emotions, emotion_dropout: MEMO; the null class is number num_emotions, dropout is per norm and sample.
         official_row_order: see `forward`.
+        positions: see `add_positions`.
         """
         super().__init__(
             sample_size=sample_size,
@@ -69,6 +71,8 @@ class TalkingUNet(LayeredUNet):
             **self.block_types(len(block_out_channels)),
         )
         self.gradient_checkpointing = False
+        if positions:
+            self.add_positions()
         self.au_adapter = None
         self.motion_in_plain_blocks = base == "memo" if motion_in_plain_blocks is None else motion_in_plain_blocks
         self.au_sites: dict[str, int] = {}
@@ -128,7 +132,7 @@ class TalkingUNet(LayeredUNet):
         batch, frames = latents.shape[:2]
         rows = self._reference_rows(frames, conditions.use_reference)
         temb = self.time_embedding(self.get_time_embed(latents, timestep)).repeat_interleave(frames, dim=0)
-        image = self.conv_in(latents.flatten(0, 1))
+        image = self.enter(latents.flatten(0, 1))
         if conditions.face_mask is not None:
             image = image + conditions.face_mask.flatten(0, 1)
         audio = conditions.audio.flatten(0, 1)

@@ -152,5 +152,5 @@ class _Reader:
         chosen = known[0] if known else other[0] if len(other) == 1 else None
         self.found.emotion = chosen[1] if chosen else None
         for at, word in [*known, *other]:
-            if chosen and (at, word) != chosen and word != chosen[1] or not chosen:
+            if chosen is None or word != chosen[1]:
                 self._report(at, "is not understood")
