@@ -45,13 +45,13 @@ HELD_OUT = 2
 WINDOWS_SHOWN = 3
 """Length of a validation video in windows."""
 SYNTH = {
-    "model": "synth", "steps": None, "minutes": 50, "batch": 4, "frames": 16, "learning_rate": 1e-3,
+    "model": "synth", "steps": None, "minutes": 50, "batch": 4, "frames": 16, "learning_rate": 2e-3,
     "schedule": "cosine", "warmup": 0.02, "average": 0.995, "precision": "no", "gradient_checkpointing": False,
     "from_scratch": True, "uncond": 0.1, "first_window": 0.3, "log_every": 20, "validate_every": 300,
 }  # fmt: skip
 """What the shipped small networks were trained with; they have no published base, so everything learns."""
 SYNTH_MEMO = SYNTH | {"past_frames": 4, "robust_loss": None, "drop_emotion": 0.1, "null_audio": "after projection"}
-SYNTH_HALLO = SYNTH | {"snr_gamma": None}
+SYNTH_HALLO = SYNTH | {"snr_gamma": None, "betas": "linear"}
 SYNTH_ADAPTER = {"from_scratch": False, "minutes": 20, "learning_rate": 2e-3}
 
 
@@ -346,10 +346,11 @@ def _modules(base: Base, settings: Recipe, weights: Weights) -> nn.Module:
     """
     if settings.from_scratch:
         from methods.talking_unet import sizes
-        from methods.training.start import begin_with, share_image_weights
+        from methods.training.start import begin_with, look_at_the_like, share_image_weights
 
         classes = importlib.import_module(f"methods.{base}.modules")
         modules = getattr(classes, f"{base.title()}Modules")(getattr(sizes, f"{base}_{settings.model}".upper()))
+        look_at_the_like(modules)
         share_image_weights(modules)
         if settings.base:
             begin_with(modules, settings.base)

@@ -22,7 +22,7 @@ from methods.training.learner import Batch, Learner, freeze, freeze_unread, samp
 from methods.training.recipes import HalloRecipe
 
 TRAINING_SCHEDULE = SCHEDULE | {"beta_schedule": "scaled_linear"}
-"""Noise schedule in training."""
+"""Noise schedule of the published training."""
 SECOND_STAGE = ("motion_modules", "audio_modules", "audioproj.")
 """What learns in stage 2 (666.0 M and the audio projection); all else learns in stage 1."""
 
@@ -42,7 +42,7 @@ class HalloLearner(Learner):
     def __init__(self, modules: HalloModules, recipe: HalloRecipe, size: int):
         super().__init__(modules.requires_grad_(True), recipe)
         self.size = size
-        self.scheduler = DDIMScheduler(**TRAINING_SCHEDULE)
+        self.scheduler = DDIMScheduler(**TRAINING_SCHEDULE | {"beta_schedule": recipe.betas})
         if not recipe.from_scratch and recipe.stage == 2:
             train_only(modules, SECOND_STAGE)
             return

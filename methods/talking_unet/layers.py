@@ -29,14 +29,17 @@ class LayeredUNet(UNet2DConditionModel):
             "up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * attended,
         }
 
-    position: nn.Parameter | None = None
+    position: nn.Parameter | None
 
-    def add_positions(self) -> None:
+    def add_positions(self, wanted: bool) -> None:
         """For nets that begin with random weights: a learned table (C0, h, w), at the start sines of both coordinates.
 
         Reference attention has to find the same place in another picture. Stable Diffusion's features say where they
         are; without a table a random net gets that from the zeros around the borders alone, and hardly learns to copy.
         """
+        self.register_parameter("position", None)
+        if not wanted:
+            return
         size, channels = self.config.sample_size, self.conv_in.out_channels
         waves = torch.arange(channels // 4)[:, None] * torch.arange(1, size + 1) * (math.pi / size)
         along = torch.stack([waves.sin(), waves.cos()], dim=1).flatten(0, 1)

@@ -51,8 +51,7 @@ class ReferenceNet(LayeredUNet):
             **self.block_types(len(block_out_channels)),
         )
         self.gradient_checkpointing = False
-        if positions:
-            self.add_positions()
+        self.add_positions(positions)
         self.conv_norm_out = self.conv_out = None
         self.last_site = site_name(f"up_blocks.{len(self.up_blocks) - 1}", self.up_blocks[-1], layers_per_block)
         if cut_last_site:

@@ -71,8 +71,7 @@ class TalkingUNet(LayeredUNet):
             **self.block_types(len(block_out_channels)),
         )
         self.gradient_checkpointing = False
-        if positions:
-            self.add_positions()
+        self.add_positions(positions)
         self.au_adapter = None
         self.motion_in_plain_blocks = base == "memo" if motion_in_plain_blocks is None else motion_in_plain_blocks
         self.au_sites: dict[str, int] = {}

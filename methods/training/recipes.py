@@ -139,6 +139,9 @@ class HalloRecipe(Recipe):
     """Share of windows without any condition; in stage 1 the paper's is 0.1."""
     noise_offset: float = Field(default=0.0, ge=0)
     """A constant per frame and channel is added to the noise, this times as large; in stage 1 the paper's is 0.05."""
+    betas: Literal["scaled_linear", "linear"] = "scaled_linear"
+    """Noise schedule learnt on. The published training has another than its inference, which is "linear"; networks that
+    learn from random weights take the one they will be used with."""
     snr_gamma: float | None = 5.0
     """Loss weight min(SNR, gamma) / (SNR + 1) (Min-SNR for velocities); None weighs all time steps alike."""
 

@@ -22,18 +22,28 @@ def share_image_weights(modules: nn.Module) -> None:
 
 
 def look_at_the_like(modules: nn.Module) -> None:
-    """Let self-attention begin with keys equal to queries: what is alike looks at itself, here and in the reference."""
+    """Let every self-attention begin with keys equal to its queries and sharp: a place looks at its like, which in the
+    reference is the same place (`LayeredUNet.add_positions`).
+
+    After a minute on one core the error of latents predicted from pure noise and a reference is 0.23 of the variance;
+    without it was 0.5 after 26 minutes, while plain copying of the reference has 0.07.
+    """
     for network in list(modules.children())[:2]:
         for name, module in network.named_modules():
-            if name.endswith("attn1") and "attentions" in name and module is not None:
+            if name.endswith(".attn1") and ".attentions." in name:
+                nn.init.orthogonal_(module.to_q.weight, SHARPNESS)
                 module.to_k.load_state_dict(module.to_q.state_dict())
+
+
+SHARPNESS = 2.0
+"""Gain of the queries: a token's own score is 8 to 16 standard deviations above that of an unlike one."""
 
 
 def begin_with(modules: nn.Module, path: Path) -> int:
     """Take from the file of another base, network by network, what has the same name and shape.
 
     MemoModules and HalloModules hold their networks in the same order under other names: reference net, denoiser, image
-    projection, audio projection. They share all but audio modules and face locator.
+    projection, audio projection. What they do not share is in the audio modules and the face locator.
 
     Returns:
         parameters taken.

@@ -110,7 +110,7 @@ EXCERPT_SECONDS = 0.8
 VALIDATED = 32
 """Recordings that are measured on while the training goes on."""
 SYNTH_RECIPE = {
-    "model": "synth", "steps": 3000, "batch": 8, "accumulate": 1, "learning_rate": 1e-3, "warmup": 0.04,
+    "model": "synth", "steps": 2000, "batch": 8, "accumulate": 1, "learning_rate": 1e-3, "warmup": 0.04,
     "weight_decay": 0.05, "excerpts": 0.6, "precision": "no", "gradient_checkpointing": False, "average": 0.99,
     "checkpoint_minutes": 2.0,
 }  # fmt: skip
