@@ -20,7 +20,19 @@ def test_an_answer_is_cut_into_pieces_that_join_to_it():
     ids = tokenizer(ANSWER).input_ids
     assert tokenizer.decode(ids) == ANSWER
     assert tokenizer.unk_token_id not in ids
-    assert len(tokenizer("[[2, 1.0], [8, 0.52], [9, 0.1]], [[2, 1.0]]").input_ids) == 9
+    assert len(tokenizer("[[2, 1.0], [8, 0.52], [9, 0.1]], [[2, 1.0]]").input_ids) == 3 * 2 + 1 + 2 + 1
+
+
+def test_what_stands_between_vectors_is_numbered():
+    """Oracle: four vectors of one text, which have three tokens between them, all different and all the same text."""
+    tokenizer = tiny.build_tokenizer()
+    for vector in ("[[2, 1.0]]", "[]"):
+        ids = tokenizer(", ".join([vector] * 4)).input_ids
+        between = [token for token in ids if tokenizer.decode([token]) in ("], ", "[], ")]
+        assert len(between) == len(set(between)) == 3
+        assert between == sorted(between) and tokenizer.decode(ids) == ", ".join([vector] * 4)
+    longest = ", ".join(["[[2, 1.0]]"] * (5 * tiny.SECONDS))
+    assert tokenizer.unk_token_id not in tokenizer(longest).input_ids
 
 
 def test_every_value_index_and_emotion_has_tokens():
