@@ -88,7 +88,6 @@ def test_a_base_and_its_adapter_are_trained_and_the_methods_run_them(few_people,
 def test_what_a_training_cannot_do_is_said(few_people, tmp_path, monkeypatch, capsys):
     for arguments, message in (
         (["memo"], "say what to learn from"),
-        (["memo", "--protocol", "synth_std", "--stage", 1], "Input should be 2"),
         (["auhead_memo", "--protocol", "synth_std", "--stage", 1], "Input should be 2"),
         (["memo", "--protocol", "synth_stage1"], "shows no videos"),
         (["memo", "--protocol", "mead_std"], "name the file for the weights"),

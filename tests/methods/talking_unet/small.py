@@ -8,8 +8,8 @@ from methods.talking_unet.reference import ReferenceNet
 from methods.talking_unet.sizes import HALLO_SYNTH, MEMO_SYNTH
 from methods.talking_unet.unet import TalkingUNet
 
-TINY = {"block_out_channels": [16, 32, 32], "cross_attention_dim": 24}
-FRAMES, PAST, SIDE = 3, 2, 8
+TINY = {"sample_size": 8, "block_out_channels": [16, 32, 32], "cross_attention_dim": 24}
+FRAMES, PAST, SIDE = 3, 2, TINY["sample_size"]
 NULL_EMOTION = 9
 
 
