@@ -28,6 +28,7 @@ class AUHeadMemo(Memo):
     Config = AUHeadMemoConfig
     title = "AUHead on MEMO: Action Units heard in the speech (or given) drive the expression"
     paper = PAPER
+    synth = {**Memo.synth, "constrained": True}
     au_vocabulary = "feafa24"
 
     config: AUHeadMemoConfig
@@ -60,6 +61,7 @@ class AUHeadHallo(Hallo):
     Config = AUHeadHalloConfig
     title = "AUHead on Hallo: Action Units heard in the speech (or given) drive the expression"
     paper = PAPER
+    synth = {**Hallo.synth, "constrained": True}
     au_vocabulary = "feafa24"
 
     config: AUHeadHalloConfig

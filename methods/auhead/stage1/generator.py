@@ -17,7 +17,8 @@ class AUHeadStage1(Generator):
     title: ClassVar[str] = "AUHead's first stage: an audio-language model writes the emotion and AUs it hears"
     paper: ClassVar[str] = "AUHead (ICLR 2026), section 3.2"
     needs: ClassVar[frozenset[str]] = frozenset({"audio"})
-    synth: ClassVar[Mapping[str, Any]] = {"model": "synth"}
+    synth: ClassVar[Mapping[str, Any]] = {"model": "synth", "constrained": True}
+    """The small model hears AUs but does not know when to stop: left free, it writes more vectors than were asked for."""
     makes: ClassVar[Literal["aus"]] = "aus"
     version: ClassVar[int] = 1
 
