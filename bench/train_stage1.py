@@ -22,7 +22,8 @@ from bench.progress import Progress, counted
 from bench.synth_encoders import SHIPPED, test_utterances, training_utterances
 from bench.training import Trained, Training
 from bench.weights import Weights
-from methods.auhead.stage1.train import SYNTH_RECIPE, Example, Sounding, Stage1Recipe, train_stage1
+from methods.auhead.stage1.recordings import Example, Sounding
+from methods.auhead.stage1.train import SYNTH_RECIPE, Stage1Recipe, train_stage1
 from methods.synth.utterances import Utterances
 from protocols.protocol import Case
 from protocols.synth.emotions import EMOTIONS

@@ -12,7 +12,7 @@ from bench.media.au import FEAFA_UNITS
 from bench.media.clip import SAMPLE_RATE, read_audio
 from methods.auhead.authoring import expression_aus, file_aus, stretched
 from methods.auhead.config import AUHeadConfig
-from methods.auhead.stage1.config import load_stage1
+from methods.auhead.stage1.load import load_stage1
 from methods.generator import GenerationError, Request
 
 

@@ -1,19 +1,14 @@
-"""Settings of the first stage, and how it is loaded. Imports no network."""
+"""Settings of the first stage, and the weights they need."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
-from bench.media.errors import UserError
 from methods.auhead.stage1.orders import OrderName
 from methods.generator import GeneratorConfig
-
-if TYPE_CHECKING:
-    from methods.auhead.stage1.predictor import Stage1
 
 CHECKPOINTS = {"qwen2-audio": "Qwen/Qwen2-Audio-7B-Instruct", "qwen-audio-chat": "Qwen/Qwen-Audio-Chat"}
 """Language model -> its published weights."""
@@ -55,29 +50,3 @@ class Stage1Config(GeneratorConfig):
 def stage1_weights(config: Stage1Config) -> tuple[str, ...]:
     """Names in the weights lock."""
     return (f"synth_stage1_{config.order.replace('-', '_')}",) if config.model == "synth" else ()
-
-
-def load_stage1(config: Stage1Config, files: Mapping[str, Path], device: str = "cpu") -> Stage1:
-    """The first stage as the settings say.
-
-    Args:
-        config: settings.
-        files: lock name -> file, of `stage1_weights`.
-        device: torch device.
-
-    Raises:
-        UserError: weights, packages or the other environment are not there, or are of something else.
-    """
-    if config.model == "full" and config.adapter is None:
-        raise UserError(
-            "nobody has published weights of AUHead's first stage; make them with `python -m bench train auhead_stage1` "
-            "and name the file: --set adapter=FILE. On synthetic protocols a small trained model stands in"
-        )
-    if config.model == "full" and config.language_model == "qwen-audio-chat":
-        from methods.auhead.stage1.qwen_audio import load_qwen_audio
-
-        return load_qwen_audio(config, device)
-    from methods.auhead.stage1.weights import load_trained
-
-    path = config.adapter if config.model == "full" else files[stage1_weights(config)[0]]
-    return load_trained(config, path, device)

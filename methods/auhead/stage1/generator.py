@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from methods.auhead.stage1.config import Stage1Config, load_stage1, stage1_weights
+from methods.auhead.stage1.config import Stage1Config, stage1_weights
+from methods.auhead.stage1.load import load_stage1
 from methods.generator import AUAnswer, GenerationError, Generator, Request
 
 

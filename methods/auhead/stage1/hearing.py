@@ -18,7 +18,7 @@ from transformers.masking_utils import create_bidirectional_mask
 
 from bench.media.clip import SAMPLE_RATE
 from methods.auhead.stage1.qwen2_audio import IGNORED, Qwen2Audio
-from methods.auhead.stage1.train import Sounding
+from methods.auhead.stage1.recordings import Sounding
 from methods.auhead.stage1.weights import build_small
 from methods.training.loop import seed_everything, train
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -20,6 +20,7 @@ from methods.auhead.stage1.config import CHECKPOINTS
 from methods.auhead.stage1.orders import ORDERS, OrderName
 from methods.auhead.stage1.predictor import Question, Speech, Stage1
 from methods.auhead.stage1.prompt import read_prompt
+from methods.auhead.stage1.recordings import Example
 from methods.auhead.stage1.scores import acc_emo, au_scores, baseline_scores
 from methods.auhead.stage1.text import downsampled, sparse
 
@@ -115,31 +116,6 @@ SYNTH_RECIPE = {
     "checkpoint_minutes": 2.0,
 }  # fmt: skip
 """What the shipped weights of the synthetic world were trained with."""
-
-
-class Example(NamedTuple):
-    """A recording with its AUs."""
-
-    audio: np.ndarray
-    """float32 (S,) mono 16 kHz."""
-    aus: np.ndarray
-    """float32 (T, 24) in [0, 1]; row 0 is seen when sample 0 is heard."""
-    fps: float
-    """Rows of `aus` per second."""
-    emotion: str
-    """The word that is learnt."""
-
-
-class Sounding(NamedTuple):
-    """A recording and what is heard in it, P sounds."""
-
-    audio: np.ndarray
-    """float32 (S,) mono 16 kHz."""
-    phonemes: np.ndarray
-    """int (P,)."""
-    starts: np.ndarray
-    """float (P,): seconds, ascending."""
-    emotion: int
 
 
 def train_stage1(

@@ -10,7 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from bench.media.errors import UserError
-from methods.auhead.stage1.config import Stage1Config, load_stage1
+from methods.auhead.stage1.config import Stage1Config
+from methods.auhead.stage1.load import load_stage1
 from methods.auhead.stage1.predictor import Question
 from methods.auhead.stage1.qwen_audio import WORKER, QwenAudioChat, write_wav
 from methods.generator import GenerationError

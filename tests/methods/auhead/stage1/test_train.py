@@ -15,8 +15,9 @@ from methods.auhead.stage1.hearing import RECIPE, Hearing, load_hearing, pretrai
 from methods.auhead.stage1.orders import ORDERS
 from methods.auhead.stage1.predictor import Question, Speech, Stage1
 from methods.auhead.stage1.qwen2_audio import IGNORED, Qwen2Audio
+from methods.auhead.stage1.recordings import Example, Sounding
 from methods.auhead.stage1.scores import acc_emo, au_scores, baseline_scores
-from methods.auhead.stage1.train import SYNTH_RECIPE, Example, Sounding, Stage1Recipe, lesson, train_stage1
+from methods.auhead.stage1.train import SYNTH_RECIPE, Stage1Recipe, lesson, train_stage1
 from methods.auhead.stage1.weights import Description, build_small, load_trained, save_trained, with_lora
 
 SMALL = SYNTH_RECIPE | {"batch": 2, "log_every": 1, "validate_on": 2}
