@@ -126,14 +126,15 @@ class MethodTraining(Training):
         return 0
 
     def command(self, settings: Recipe, seed: int) -> str:
-        """The command that trains with these settings."""
+        """The command that trains with these settings; files are named without their folders."""
         given = {"stage": settings.stage, "protocol": settings.protocol, "seed": seed}
         defaults = self.Settings(**(self.synth if _is_synthetic(settings.protocol) else {}), stage=settings.stage)
         changed = settings.model_dump(mode="json", exclude={"stage", "protocol"})
         options = [part for key, value in given.items() for part in (f"--{key}", str(value))]
         for key, value in changed.items():
             if value != defaults.model_dump(mode="json")[key]:
-                options += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
+                value = value if isinstance(value, str) else json.dumps(value)
+                options += ["--set", f"{key}={Path(value).name if isinstance(getattr(settings, key), Path) else value}"]
         return shlex.join(["python", "-m", "bench", "train", self.name, *options])
 
     def _protocol(self, settings: Recipe) -> Protocol:

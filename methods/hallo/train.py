@@ -95,7 +95,7 @@ class HalloLearner(Learner):
         target = self.scheduler.get_velocity(latents, noise, times)
         with spatial_only(self.denoiser, self.recipe.stage == 1):
             predicted = self.denoiser(noisy, times, conditions).float()
-        return ((predicted - target) ** 2).mean() * self.weight(times)
+        return (self.place_weights(batch) * (predicted - target) ** 2).mean() * self.weight(times)
 
     def weight(self, times: Tensor) -> Tensor:
         """Scalar: the mean of min(SNR, gamma) / (SNR + 1) over time steps (B,)."""

@@ -65,7 +65,11 @@ class MemoLearner(Learner):
         noisy = (1 - sigmas) * latents + sigmas * noise
         with spatial_only(self.denoiser, self.recipe.stage == 1):
             predicted = self.denoiser(noisy, times, conditions).float()
-        return x0_loss(predicted, noisy, latents, sigmas, self.recipe.robust_loss)
+        error = predicted - (noise - latents)
+        if self.recipe.loss == "latents":
+            error = sigmas * error  # They are noisy - sigmas * velocity.
+        losses = (self.place_weights(batch) * error**2).flatten(1).mean(1)
+        return robust_mean(losses, self.recipe.robust_loss)
 
     def times(self, rows: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """Time steps (B,) of the scheduler at places whose logit is normal, and their noise levels (B, 1, 1, 1, 1)."""
@@ -75,18 +79,9 @@ class MemoLearner(Learner):
         return self.scheduler.timesteps[index].to(device), sigmas.view(-1, 1, 1, 1, 1)
 
 
-def x0_loss(predicted: Tensor, noisy: Tensor, latents: Tensor, sigmas: Tensor, robust: float | None) -> Tensor:
-    """Squared error of the latents that a velocity says; windows whose error is larger than `robust` do not count.
-
-    Args:
-        predicted, noisy, latents: (B, F, c, h, w).
-        sigmas: (B, 1, 1, 1, 1) noise level in [0, 1].
-
-    Returns:
-        scalar, mean over the windows that count; 0 if none does.
-    """
-    losses = ((noisy - sigmas * predicted - latents) ** 2).flatten(1).mean(1)
-    if robust is None:
+def robust_mean(losses: Tensor, largest: float | None) -> Tensor:
+    """Mean of the losses (B,) that are not larger than `largest`, a scalar; 0 if none is, of all if there is no limit."""
+    if largest is None:
         return losses.mean()
-    counts = (losses <= robust).to(losses.dtype)
+    counts = (losses <= largest).to(losses.dtype)
     return (losses * counts).sum() / counts.sum().clamp(min=1)

@@ -69,10 +69,24 @@ class Learner(nn.Module, ABC):
         """bool (B,): windows chosen with this probability, independently."""
         return torch.rand(len(batch["face"]), device=batch["face"].device) < share
 
+    def place_weights(self, batch: Batch) -> Tensor:
+        """(B, 1, 1, h, w): weights of the loss by place, as the recipe says."""
+        size = batch["latent_mean"].shape[-2:]
+        face, lips = (inside(batch[name], *size).float() for name in ("face_box", "lip_box"))
+        return (1 + self.recipe.face_weight * face + self.recipe.lip_weight * lips)[:, None, None]
+
     def reference_latents(self, batch: Batch) -> Tensor:
         """(B, 1 + P, c, h, w): sampled latents of the reference and the past frames, the latter zeroed in some windows."""
         latents = sample(batch["reference_mean"], batch["reference_std"])
         return torch.cat([latents[:, :1], zeroed(latents[:, 1:], self.some(batch, self.recipe.start_ratio))], dim=1)
+
+
+def inside(boxes: Tensor, height: int, width: int) -> Tensor:
+    """bool (B, height, width): cells whose middle lies in the box (B, 4) x0, y0, x1, y1 in [0, 1]."""
+    x = (torch.arange(width, device=boxes.device) + 0.5) / width
+    y = (torch.arange(height, device=boxes.device) + 0.5) / height
+    x0, y0, x1, y1 = boxes[:, :, None].unbind(1)
+    return ((y >= y0) & (y <= y1))[:, :, None] & ((x >= x0) & (x <= x1))[:, None]
 
 
 def sample(mean: Tensor, std: Tensor) -> Tensor:

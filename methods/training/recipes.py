@@ -73,6 +73,10 @@ class Recipe(BaseModel):
     first_window: float = Field(default=0.0, ge=0, le=1)
     """Share of windows at a clip's beginning with its first frame as reference and, repeated, as past frames: how every
     video begins when it is generated."""
+    face_weight: float = Field(default=0.0, ge=0)
+    """Added to the loss's weight, 1, of latents in the face's box; neither paper does it, small models learn sooner."""
+    lip_weight: float = Field(default=0.0, ge=0)
+    """The same in the lips' box."""
     from_scratch: bool = False
     """Begin with random weights and train every parameter: for small models, which have no published base."""
 
@@ -112,6 +116,9 @@ class MemoRecipe(Recipe):
 
     stage: Literal[1, 2] = 2
     """1: single frames (the paper's face domain adaptation), 2: the published fine-tuning."""
+    loss: Literal["latents", "velocity"] = "latents"
+    """Squared error of the latents that a predicted velocity says, as published, or of the velocity itself, which weighs
+    little noise, where details are made, as much as much noise."""
     robust_loss: float | None = 0.1
     """Windows with a larger loss are left out (robust training); None keeps all."""
     drop_emotion: float = Field(default=0.3, ge=0, le=1)

@@ -9,7 +9,7 @@ from accelerate.state import AcceleratorState
 
 from methods.auhead.train import AUHeadLearner
 from methods.hallo.train import HalloLearner
-from methods.memo.train import MemoLearner, x0_loss
+from methods.memo.train import MemoLearner, robust_mean
 from methods.training.loop import train
 from methods.training.recipes import AUHeadHalloRecipe, AUHeadMemoRecipe, HalloRecipe, MemoRecipe
 from methods.training.windows import Windows
@@ -144,18 +144,36 @@ def test_auhead_trains_adapter_and_embedding_only(files, make, tmp_path):
 # -- losses and times -----------------------------------------------------------------------------------------------
 
 
-def test_memos_loss_is_the_error_of_the_clean_latents_without_bad_windows():
-    generator = torch.Generator().manual_seed(0)
-    predicted, noise, latents = (torch.randn(3, 2, 4, 8, 8, generator=generator) for _ in range(3))
-    sigmas = torch.tensor([0.1, 0.5, 0.9]).view(-1, 1, 1, 1, 1)
-    noisy = (1 - sigmas) * latents + sigmas * noise
-    # x follows from z = x + s v with v = n - x, so the error is that of the velocity times s.
-    each = [float((sigmas[i] ** 2 * (predicted[i] - (noise[i] - latents[i])) ** 2).mean()) for i in range(3)]
-    assert x0_loss(predicted, noisy, latents, sigmas, None).item() == pytest.approx(np.mean(each), rel=1e-5)
-    limit = sorted(each)[1] * 1.01
-    kept = [value for value in each if value <= limit]
-    assert x0_loss(predicted, noisy, latents, sigmas, limit).item() == pytest.approx(np.mean(kept), rel=1e-5)
-    assert x0_loss(predicted, noisy, latents, sigmas, 1e-9).item() == 0
+def test_memos_loss_leaves_out_bad_windows():
+    losses = torch.tensor([0.3, 0.1, 0.2, 0.9])
+    assert robust_mean(losses, None).item() == pytest.approx(0.375)
+    assert robust_mean(losses, 0.25).item() == pytest.approx(0.15)
+    assert robust_mean(losses, 0.05).item() == 0
+
+
+@pytest.mark.parametrize("loss", ["latents", "velocity"])
+def test_memos_loss_is_an_error_weighted_by_place(files, monkeypatch, loss):
+    learner = memo(loss=loss, robust_loss=None, face_weight=1.0, lip_weight=4.0, **CERTAIN)
+    batch = batch_for(learner, files)
+    side = batch["latent_mean"].shape[-1]
+    batch["face_box"] = torch.tensor([[0.0, 0.0, 0.5, 1.0]] * 2)  # the left half
+    batch["lip_box"] = torch.tensor(
+        [[0.25, 0.75, 0.5, 1.0]] * 2
+    )  # an eighth of the width times a quarter of the height
+    monkeypatch.setattr(learner.denoiser, "forward", lambda noisy, times, conditions: torch.zeros_like(noisy))
+    conditions = learner.conditions(batch, torch.zeros(2, dtype=torch.bool))
+    torch.manual_seed(7)
+    found = learner.denoising_loss(batch, conditions).item()
+    torch.manual_seed(7)
+    latents = batch["latent_mean"] + batch["latent_std"] * torch.randn_like(batch["latent_mean"])
+    noise = torch.randn_like(latents)
+    sigmas = learner.times(len(latents), torch.device("cpu"))[1]
+    # A predicted velocity of 0 says that the latents are what is seen: (1 - s) x + s n.
+    error = {"velocity": noise - latents, "latents": (1 - sigmas) * latents + sigmas * noise - latents}[loss]
+    weights = np.ones((side, side))
+    weights[:, : side // 2] += 1
+    weights[3 * side // 4 :, side // 4 : side // 2] += 4
+    assert found == pytest.approx(float((error.double().numpy() ** 2 * weights).mean()), rel=1e-5)
 
 
 def test_memos_times_have_a_normal_logit():
