@@ -1,21 +1,14 @@
-"""The cache folder: weights, features, file hashes, environments. Everything in it can be deleted and is made again."""
+"""The hashes of files, remembered in the cache folder."""
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from bench.media.cache import cache_dir as cache_dir
 from bench.media.clip import hash_file
 from bench.media.errors import MediaError, UserError
-
-
-def cache_dir() -> Path:
-    """`AU_BENCH_CACHE`, or au-talking-head-bench below the user's cache folder."""
-    if folder := os.environ.get("AU_BENCH_CACHE"):
-        return Path(folder).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "au-talking-head-bench"
 
 
 class FileHashes:

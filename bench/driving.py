@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench.features import FeatureExtraction
-from bench.media import au
+from bench.media import au_maps
 from bench.media.au_maps import ARKIT_TO_FEAFA
 from bench.media.clip import Clip
 from bench.media.errors import BenchError, MediaError
@@ -14,6 +14,8 @@ from protocols.protocol import Case
 
 SOURCES = {"feafa24": "landmarks", "openface35": "openface"}
 """Vocabulary -> the extractor that reads it off a video."""
+ESTIMATORS = {"landmarks": "feafa24", "openface": "openface35", "synth_face": "feafa24"}
+"""Extractor that reads AUs off a video -> its vocabulary. `synth_face` knows rendered faces only."""
 
 
 def driving_aus(case: Case, vocabulary: str, driving: Clip, extraction: FeatureExtraction) -> np.ndarray:
@@ -49,11 +51,21 @@ def read_aus(case: Case, vocabulary: str, clip: Clip, extraction: FeatureExtract
         BenchError: the extractor cannot run here, or says why it has no features.
     """
     if case.aus is not None:
-        return au.read(case.aus, vocabulary).resample(clip.fps, clip.num_frames).values
-    name = SOURCES[vocabulary]
-    features = extraction.features({"driving": [name]}, {"driving": clip})[f"driving:{name}"]
+        return au_maps.read(case.aus, vocabulary).resample(clip.fps, clip.num_frames).values
+    return estimated_aus(SOURCES[vocabulary], clip, extraction)
+
+
+def estimated_aus(estimator: str, clip: Clip, extraction: FeatureExtraction) -> np.ndarray:
+    """float32 (T, A) of a view, in the estimator's vocabulary (ESTIMATORS); NaN where there is no face.
+
+    Raises:
+        BenchError: the extractor cannot run here, or says why it has no features.
+    """
+    features = extraction.features({"driving": [estimator]}, {"driving": clip})[f"driving:{estimator}"]
     if isinstance(features, BenchError):
         raise features
-    if vocabulary == "feafa24":
+    if estimator == "landmarks":
         return ARKIT_TO_FEAFA(features["blendshapes"]).astype(np.float32)
-    return np.concatenate([features["r"], features["c"]], axis=1).astype(np.float32)
+    if estimator == "openface":
+        return np.concatenate([features["r"], features["c"]], axis=1).astype(np.float32)
+    return features["aus"]

@@ -64,5 +64,5 @@ def _speeds(weights: Weights) -> dict[str, float]:
 
 
 def _key(plan: Plan, device: str) -> str:
-    what = "score" if plan.videos else plan.method
+    what = "score" if plan.videos else plan.name
     return f"{what} on {device} with {len(plan.metrics)} metrics"

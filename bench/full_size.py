@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-METHODS = ("hallo", "memo", "auhead_hallo", "auhead_memo")
+METHODS = ("hallo", "memo", "auhead_hallo", "auhead_memo", "stableavatar", "iuface")
 PERFORMANCE = Path("results/performance.md")
 COLUMNS = ("method", "hardware", "size", "frames", "work", "seconds", "peak memory (GB)", "commit")
 KEY = 5
@@ -28,8 +28,9 @@ INTRODUCTION = """# Speed and memory at full size
 
 Random weights, no data: `python -m bench measure METHOD`. A clip is `frames` frames of `size` x `size` pixels. "clip start"
 is the reference net on reference and past frames, with the memory of MEMO's motion modules, once a clip; "denoising step"
-one guidance pair (two for AUHead) in bfloat16; "training step" one window in mixed bfloat16 with gradient checkpointing,
-the published recipe's optimizer and trained parameters. Encoding and decoding of frames is not in it.
+one guidance pair (two for AUHead, three evaluations for StableAvatar and IUFace) in bfloat16; "training step" one window in
+mixed bfloat16 with gradient checkpointing, the published recipe's optimizer and trained parameters. Encoding and decoding of
+frames is not in it.
 """
 
 
@@ -38,27 +39,41 @@ class DryRun:
     """A method on the meta device."""
 
     parameters: dict[str, int]
-    """Network, by its name in the published files -> numbers in its file: parameters and fixed tables."""
+    """Network, by its name in the published files, or part of one -> its numbers: parameters and fixed tables."""
     trained: int
     """Parameters that the published training changes."""
     output: tuple[int, ...]
-    """Shape of what the denoiser puts out for a guidance pair."""
+    """Shape of what the denoiser puts out for the evaluations of a denoising step."""
     inference_bytes: int
     """Weights in bfloat16 and the memory of the motion modules; activations come on top."""
     training_bytes: int
     """Weights in float32, gradients and the two states of AdamW; activations come on top."""
 
 
-def dry_run(method: str, size: int = 512, frames: int = 16) -> DryRun:
-    """Build a method at full size, and run a guidance pair, without allocating memory.
+def default_frames(method: str) -> int:
+    """Frames that the method makes at a time as published."""
+    from bench import full_size_video
+
+    return full_size_video.FRAMES if method in full_size_video.METHODS else 16
+
+
+def dry_run(method: str, size: int = 512, frames: int | None = None) -> DryRun:
+    """Build a method at full size, and run a denoising step, without allocating memory.
 
     Args:
         method: of METHODS.
         size: side of the frames in pixels, a multiple of 64.
-        frames: F, at most 32 with past frames.
+        frames: F; None = as published. At most 32 with past frames, or 4 k + 1 for the video transformer.
     """
     import torch
 
+    from bench import full_size_video
+
+    frames = frames or default_frames(method)
+    if method in full_size_video.METHODS:
+        return full_size_video.dry_run(method, size, frames)
+    if frames > 30:
+        raise UserError(f"--frames {frames}: {method} has positions for 30 frames at the most, past ones not counted")
     learner = _learner(method, size, frames)
     base = getattr(learner, "base", learner)
     parts = {name: network for name, network in base.modules_.named_children()}
@@ -82,13 +97,14 @@ def dry_run(method: str, size: int = 512, frames: int = 16) -> DryRun:
 
 
 def measure(
-    method: str, device: str, *, size: int = 512, frames: int = 16, train: bool = True, repeats: int = 3
+    method: str, device: str, *, size: int = 512, frames: int | None = None, train: bool = True, repeats: int = 3
 ) -> list[dict[str, Any]]:
     """Time the parts of inference, and a training step, with random weights.
 
     Args:
         method: of METHODS.
         device: torch device.
+        frames: None = as published.
         train: take the training step too.
         repeats: of the denoising and the training step, after one that is not counted; the median is reported.
 
@@ -96,11 +112,18 @@ def measure(
         a row of the table for each piece of work, by COLUMNS.
 
     Raises:
-        UserError: the device has less memory than the weights alone need.
+        UserError: the device has less memory than the weights alone need, or the method has no training to measure.
     """
+    from bench import full_size_video
     from bench.provenance import device_name, environment
     from methods.talking_unet.memory import require_memory
 
+    frames = frames or default_frames(method)
+    inference = _measure_inference
+    if method in full_size_video.METHODS:
+        inference = full_size_video.measure_inference
+        if train:
+            raise UserError(f"no training step of {method} is measured; add --no-train")
     plan = dry_run(method, size, frames)
     require_memory(plan.inference_bytes, device, f"one step of {method} needs at the least (weights, motion memory)")
     if train:
@@ -109,7 +132,7 @@ def measure(
         )
     known = {"method": method, "hardware": device_name(device), "size": size, "frames": frames}
     known["commit"] = str(environment()["commit"] or "")[:10]
-    rows = [known | row for row in _measure_inference(method, device, size, frames, repeats)]
+    rows = [known | row for row in inference(method, device, size, frames, repeats)]
     if train:
         rows.append(known | _measure_training(method, device, size, frames, repeats))
     return rows
@@ -120,7 +143,7 @@ def _measure_inference(method: str, device: str, size: int, frames: int, repeats
 
     learner = _filled(_learner(method, size, frames), device, torch.bfloat16).eval()
     batch = _moved(_batch(learner, 2, size, frames), device, torch.bfloat16)
-    clock = _Clock(device)
+    clock = Clock(device)
     with torch.inference_mode():
         start = clock.median(lambda: _clip_start(learner, batch), 1)
         conditions, memory = _clip_start(learner, batch)
@@ -133,7 +156,7 @@ def _measure_training(method: str, device: str, size: int, frames: int, repeats:
 
     learner = _filled(_learner(method, size, frames), device, torch.float32).train()
     batch = _moved(_batch(learner, 1, size, frames), device, torch.float32)
-    return {"work": "training step"} | _Clock(device).median(_training_step(learner, batch, device), repeats)
+    return {"work": "training step"} | Clock(device).median(_training_step(learner, batch, device), repeats)
 
 
 def write_performance(rows: list[dict[str, Any]], path: Path = PERFORMANCE) -> None:
@@ -267,7 +290,7 @@ def _moved(batch: dict, device: str, dtype: torch.dtype) -> dict:
     }
 
 
-class _Clock:
+class Clock:
     """Seconds and peak memory of work on a device."""
 
     def __init__(self, device: str):

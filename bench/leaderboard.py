@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 
 from bench import registry, table_formats
-from bench.aggregate import compare, scored_cases
-from bench.media.errors import UserError
+from bench.aggregate import Rows, compare, scored_cases
+from bench.media.errors import BenchError, Undefined, UserError
 from bench.plan import DEFAULT_OUT, Plan, resolve_metrics
 from bench.run import rows_of
 from bench.store import Record, read_records
@@ -32,7 +32,8 @@ class StoredRun:
 
     @property
     def label(self) -> str:
-        return self.summary["label"]
+        """Name of the row; one that others made and handed in (bench.archive) says so."""
+        return self.summary["label"] + " (submitted)" * ("submitted" in self.manifest)
 
     @cached_property
     def manifest(self) -> dict:
@@ -60,6 +61,20 @@ class StoredRun:
             fingerprint=manifest["fingerprint"], data_digest=manifest["data"], incomplete=manifest["incomplete"],
         )  # fmt: skip
 
+    @cached_property
+    def rows(self) -> Rows:
+        """Where differences of set metrics get their rows; a case whose features are gone and cannot be made again here
+        leaves the difference undefined."""
+        rows = rows_of(self.plan, self.folder, self.records)
+
+        def readable(case: str, metric: Metric):
+            try:
+                return rows(case, metric)
+            except BenchError as reason:
+                raise Undefined(str(reason)) from reason
+
+        return readable
+
     def result(self, keys: Sequence[str] | None, label: str) -> Result:
         """The run as a row, with the given metrics or all."""
         shown = {key: block for key, block in self.summary["metrics"].items() if keys is None or key in keys}
@@ -68,23 +83,34 @@ class StoredRun:
         return Result(label, shown, scored_cases(self.records.values(), shown), section)
 
 
+def finished_runs(protocol: str, root: Path = DEFAULT_OUT) -> list[StoredRun]:
+    """The finished runs of a protocol below results/runs, in order of folder; there may be none."""
+    return [open_run(path.parent) for path in sorted((root / protocol).glob("*/summary.json"))]
+
+
+def open_run(folder: Path) -> StoredRun:
+    """A finished run folder.
+
+    Raises:
+        UserError: there is no finished run in it.
+    """
+    if not (folder / "summary.json").exists():
+        raise UserError(f"{folder}: no summary.json; run it to its end first")
+    return StoredRun(folder, json.loads((folder / "summary.json").read_text("utf-8")))
+
+
 def find_runs(protocol: str, folders: Sequence[Path] | None) -> list[StoredRun]:
     """The finished runs in the given folders, or all of a protocol below results/runs.
 
     Raises:
         UserError: there is none, a folder holds no finished run, or the runs saw different cases.
     """
-    root = DEFAULT_OUT / protocol
-    given = list(folders) if folders else sorted(path.parent for path in root.glob("*/summary.json"))
-    if not given:
+    runs = [open_run(folder) for folder in folders] if folders else finished_runs(protocol)
+    if not runs:
         raise UserError(
-            f"no finished run below {root}; make one with python -m bench run --protocol {protocol} --method ..."
+            f"no finished run below {DEFAULT_OUT / protocol}; make one with "
+            f"python -m bench run --protocol {protocol} --method ..."
         )
-    runs = []
-    for folder in given:
-        if not (folder / "summary.json").exists():
-            raise UserError(f"{folder}: no summary.json; run it to its end first")
-        runs.append(StoredRun(folder, json.loads((folder / "summary.json").read_text("utf-8"))))
     if len({(run.summary["protocol"], run.summary["data"]) for run in runs}) > 1:
         named = ", ".join(f"{run.folder} ({run.summary['protocol']}, data {run.summary['data'][:8]})" for run in runs)
         raise UserError(f"these runs saw different cases and do not share a table: {named}; choose with --runs")
@@ -113,6 +139,52 @@ def _title(summary: dict) -> str:
     return f"{summary['protocol']}{marks}, n = {summary['n']}"
 
 
+class Comparison:
+    """Runs of the same cases as rows, and the paired difference of any two, each computed once.
+
+    Args:
+        runs: finished runs of the same cases.
+        labels: names of the rows, all different; None takes the runs' own.
+    """
+
+    def __init__(self, runs: Sequence[StoredRun], labels: Sequence[str] | None = None):
+        self.labelled = dict(zip(labels or _unique_labels(runs), runs, strict=True))
+        self._blocks: dict[tuple[str, str, str], Block] = {}
+
+    @property
+    def title(self) -> str:
+        """Protocol and n, with what keeps the numbers from being compared with others."""
+        return _title(next(iter(self.labelled.values())).summary)
+
+    def results(self, keys: Sequence[str] | None = None) -> list[Result]:
+        """Every run as a row, with the given metrics or all."""
+        wanted = None if keys is None else list(resolve_metrics(list(keys)))
+        return [run.result(wanted, label) for label, run in self.labelled.items()]
+
+    def difference(self, label: str, other: str, key: str) -> Block:
+        """The paired difference of two rows (`bench.aggregate.compare`)."""
+        if (label, other, key) not in self._blocks:
+            one, two = self.labelled[label], self.labelled[other]
+            self._blocks[label, other, key] = compare(
+                one.records.values(), two.records.values(), key, one.metrics[key], (one.rows, two.rows)
+            )
+        return self._blocks[label, other, key]
+
+    def ranked(self, keys: Sequence[str] | None = None) -> Table:
+        """All rows, marked where a difference is real."""
+        return leaderboard(self.results(keys), self.difference, self.title)
+
+    def against(self, baseline: str, keys: Sequence[str] | None = None) -> Table:
+        """Every other row minus the baseline.
+
+        Raises:
+            UserError: there is no row of this name.
+        """
+        if baseline not in self.labelled:
+            raise UserError(f"--baseline {baseline}: not among the rows {', '.join(self.labelled)}")
+        return pairwise(self.results(keys), baseline, self.difference, f"Differences to {baseline}")
+
+
 def leaderboard_text(
     runs: Sequence[StoredRun],
     keys: Sequence[str] | None,
@@ -129,36 +201,17 @@ def leaderboard_text(
         form: md, text, tex, csv or json.
         labels: names of the rows, all different; None takes the runs' own.
     """
-    labelled = dict(zip(labels or _unique_labels(runs), runs, strict=True))
-    wanted = None if keys is None else list(resolve_metrics(list(keys)))
-    results = [run.result(wanted, label) for label, run in labelled.items()]
-    blocks: dict[tuple[str, str, str], Block] = {}
-
-    def difference(label: str, other: str, key: str) -> Block:
-        if (label, other, key) not in blocks:
-            one, two = labelled[label], labelled[other]
-            sources = rows_of(one.plan, one.folder, one.records), rows_of(two.plan, two.folder, two.records)
-            blocks[label, other, key] = compare(
-                one.records.values(), two.records.values(), key, one.metrics[key], sources
-            )
-        return blocks[label, other, key]
-
-    tables = [leaderboard(results, difference, _title(runs[0].summary))]
+    comparison = Comparison(runs, labels)
+    tables = [comparison.ranked(keys)]
     if baseline is not None:
-        if baseline not in labelled:
-            raise UserError(f"--baseline {baseline}: not among the rows {', '.join(labelled)}")
-        tables.append(pairwise(results, baseline, difference, f"Differences to {baseline}"))
+        tables.append(comparison.against(baseline, keys))
     return _written(tables, form)
 
 
 def _written(tables: Sequence[Table], form: str) -> str:
     if form == "json":
         return json.dumps([table_formats.as_json(table) for table in tables], indent=2, ensure_ascii=False)
-    write = {
-        "md": table_formats.markdown, "text": table_formats.plain, "csv": table_formats.csv_text,
-        "tex": table_formats.latex,
-    }[form]  # fmt: skip
-    return "\n".join(write(table) for table in tables).rstrip()
+    return "\n".join(table_formats.WRITERS[form](table) for table in tables).rstrip()
 
 
 def _unique_labels(runs: Sequence[StoredRun]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -48,6 +49,12 @@ class Plan:
     """What the data set on this machine lacks of the published protocol; None if nothing."""
 
     @property
+    def name(self) -> str:
+        """The method with its speed profile, `method@profile`; the bare name is the exact one."""
+        profile = self.config.get("profile", "exact")
+        return self.method if profile == "exact" else f"{self.method}@{profile}"
+
+    @property
     def label(self) -> str:
         """Name of the row: the method, where it takes its AUs from, and every setting that differs from its default."""
         if self.videos is not None:
@@ -57,9 +64,9 @@ class Plan:
         shown = [
             f"{name}={Path(value).name if name in file_settings(generator.Config) else value}"
             for name, value in self.config.items()
-            if defaults.get(name) != value or name == "au_source"
+            if name != "profile" and (defaults.get(name) != value or name == "au_source")
         ]
-        return f"{self.method} ({', '.join(shown)})" if shown else self.method
+        return f"{self.name} ({', '.join(shown)})" if shown else self.name
 
     def __getstate__(self) -> dict:
         """Metrics travel by name: their functions may be closures, which do not pickle."""
@@ -69,7 +76,7 @@ class Plan:
         self.__dict__.update(state | {"metrics": resolve_metrics(state["metrics"])})
 
     def default_out(self) -> Path:
-        return DEFAULT_OUT / self.protocol_name / f"{self.method}-{self.fingerprint[:8]}"
+        return DEFAULT_OUT / self.protocol_name / f"{self.name}-{self.fingerprint[:8]}"
 
 
 def make_plan(
@@ -86,6 +93,9 @@ def make_plan(
 ) -> Plan:
     """Resolve names, read the case list, hash the inputs.
 
+    Args:
+        method: name in the registry, or `name@profile` for its speed profile; the label of finished videos.
+
     Raises:
         UserError: an unknown name, a bad setting, no data, or a method that needs what the protocol does not have.
     """
@@ -97,8 +107,10 @@ def make_plan(
     inputs: dict[str, str] = {}
     version = 0
     if videos is None:
+        method, _, profile = method.partition("@")
+        settings = (settings or {}) | ({"profile": profile} if profile else {})
         generator = registry.method(method)
-        chosen_config = _configure(method, generator, settings or {}, specification)
+        chosen_config = configure(method, generator, settings, specification)
         config = chosen_config.model_dump(mode="json")
         version = generator.version
         inputs = _method_files(method, generator, chosen_config, weights)
@@ -112,10 +124,10 @@ def make_plan(
         _refuse_au_source(method, config, protocol, specification)
     if len({case.id for case in cases}) != len(cases):
         raise UserError(f"protocol {protocol}: two cases have the same id; ids must be unique")
-    data_digest = _digest([_case_identity(case, weights) for case in cases])
+    data_digest = digest_of_cases(cases, weights)
     identity = {
         "method": method, "version": version, "config": config | inputs, "protocol": protocol,
-        "settings": specification.model_dump(mode="json", exclude=_DESCRIPTIVE), "data": data_digest, "seed": seed,
+        "settings": deciding_settings(specification), "data": data_digest, "seed": seed,
         "videos": videos is not None,
     }  # fmt: skip
     count = specification.default_limit if limit is None else limit
@@ -149,7 +161,12 @@ def _default_config(generator: type[Generator], protocol: Protocol) -> Generator
     return generator.Config(**(generator.synth if protocol.synthetic else {}))
 
 
-def _configure(name: str, generator: type[Generator], settings: dict[str, str], protocol: Protocol) -> GeneratorConfig:
+def configure(name: str, generator: type[Generator], settings: dict[str, str], protocol: Protocol) -> GeneratorConfig:
+    """A method's settings as a run on this protocol has them.
+
+    Raises:
+        UserError: a setting it does not have, or a value it does not take.
+    """
     unknown = set(settings) - set(generator.Config.model_fields)
     if unknown:
         known = ", ".join(generator.Config.model_fields) or "none"
@@ -176,9 +193,10 @@ def _method_files(name: str, generator: type[Generator], config: GeneratorConfig
         UserError: one is not here; before any work.
     """
     required = generator.required_weights(config)
-    if message := weights.missing(required):
+    if message := weights.missing(required) or generator.missing(config):
         raise UserError(f"method {name} {message}")
-    digests = {f"weights {key}": weights.hashes.sha256(path) for key, path in weights.require(required).items()}
+    files = weights.require(required) | dict(generator.own_files(config))
+    digests = {f"weights {key}": weights.hashes.sha256(path) for key, path in files.items()}
     for key in sorted(file_settings(generator.Config)):
         if (value := getattr(config, key)) is None:
             continue
@@ -189,8 +207,19 @@ def _method_files(name: str, generator: type[Generator], config: GeneratorConfig
     return digests
 
 
-_DESCRIPTIVE = {"metrics", "clip_length", "default_limit", "default_subset", "au_sources"}
+def deciding_settings(protocol: Protocol) -> dict[str, Any]:
+    """The settings of a protocol that decide what is generated and how it is scored: two runs share a table only if these
+    are the same."""
+    return protocol.model_dump(mode="json", exclude=DESCRIPTIVE)
+
+
+DESCRIPTIVE = {"metrics", "clip_length", "default_limit", "default_subset", "au_sources"}
 """Settings of a protocol that change no frame of a case."""
+
+
+def digest_of_cases(cases: Sequence[Case], weights: Weights) -> str:
+    """Digest of a protocol's inputs by content: two runs with the same one saw the same cases."""
+    return _digest([_case_identity(case, weights) for case in cases])
 
 
 _MAKES = {"video": "frames", "aus": "an emotion and an AU track"}

@@ -105,23 +105,41 @@ def prepare_features(
     if todo:
         encoders = load_encoders(source.model, weights.require(source.weights), device)
         extraction = FeatureExtraction(weights, device)
-        with counted(progress, "features") as step:
-            for case in todo:
-                try:
-                    _write(case, paths[case], source, encoders, extraction, fps)
-                except UserError:
-                    raise
-                except BenchError as error:
-                    failed[case.id] = str(error)
-                step(len(todo))
+        failed = compute(
+            todo, lambda case: _write(case, paths[case], source, encoders, extraction, fps), progress, "features"
+        )
     files = tuple(path for case, path in paths.items() if case.id not in failed)
+    say_failures(failed, progress)
+    if not files:
+        raise UserError(f"none of the {len(cases)} clips has features; the reasons are above")
+    return Prepared(folder, files, failed)
+
+
+def compute(cases: Sequence[Case], write: Callable[[Case], None], progress: Progress, what: str) -> dict[str, str]:
+    """Call `write` for every case; returns why it could not be done: case id -> reason.
+
+    Raises:
+        UserError: something a person must fix, which would fail every case.
+    """
+    failed: dict[str, str] = {}
+    with counted(progress, what) as step:
+        for case in cases:
+            try:
+                write(case)
+            except UserError:
+                raise
+            except BenchError as error:
+                failed[case.id] = str(error)
+            step(len(cases))
+    return failed
+
+
+def say_failures(failed: dict[str, str], progress: Progress) -> None:
+    """Name the first MOST_NAMED with their reasons."""
     for id, reason in list(failed.items())[:MOST_NAMED]:
         progress.say(f"no features for {id}: {reason}")
     if len(failed) > MOST_NAMED:
         progress.say(f"no features for {len(failed) - MOST_NAMED} clips more")
-    if not files:
-        raise UserError(f"none of the {len(cases)} clips has features; the reasons are above")
-    return Prepared(folder, files, failed)
 
 
 def _write(

@@ -37,8 +37,12 @@ def device_name(device: str) -> str:
     return platform.processor() or platform.machine()
 
 
-def peak_memory_bytes() -> int:
-    """Largest resident set of this process so far."""
+def peak_memory_bytes(device: str = "cpu") -> int:
+    """Most memory that this process has held so far: of an accelerator's what torch allocated, else its resident set."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.max_memory_allocated(device)
     status = Path("/proc/self/status")
     if status.exists():  # ru_maxrss of a new process begins with the size of the one that started it.
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))

@@ -32,6 +32,22 @@ METHODS = {
     "auhead_hallo": "methods.auhead.generator:AUHeadHallo",
     "auhead_memo": "methods.auhead.generator:AUHeadMemo",
     "auhead_stage1": "methods.auhead.stage1.generator:AUHeadStage1",
+    "stableavatar": "methods.stableavatar.generator:StableAvatar",
+    "iuface": "methods.iuface.generator:IUFace",
+    "wav2lip": "methods.baselines.generator:Wav2Lip",
+    "audio2head": "methods.baselines.generator:Audio2Head",
+    "sadtalker": "methods.baselines.generator:SadTalker",
+    "v_express": "methods.baselines.generator:VExpress",
+    "aniportrait": "methods.baselines.generator:AniPortrait",
+    "edtalk": "methods.baselines.generator:EDTalk",
+    "echomimic": "methods.baselines.generator:EchoMimic",
+    "hallo_official": "methods.baselines.generator:HalloOfficial",
+    "hallo2": "methods.baselines.generator:Hallo2",
+    "sonic": "methods.baselines.generator:Sonic",
+    "dice_talk": "methods.baselines.generator:DiceTalk",
+    "memo_official": "methods.baselines.generator:MemoOfficial",
+    "hallo3": "methods.baselines.generator:Hallo3",
+    "stableavatar_official": "methods.baselines.generator:StableAvatarOfficial",
 }
 
 PROTOCOLS = {

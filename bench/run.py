@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import fmean
 
 from bench import registry
 from bench.aggregate import Rows, aggregate, entries
@@ -96,6 +97,8 @@ def _open_manifest(store: RunStore, plan: Plan) -> dict:
             f"{known['fingerprint'][:8]}, this one has {plan.fingerprint[:8]}): its settings, seed or input files differ. "
             "Choose another --out, or delete that folder"
         )
+    if known is not None and "submitted" in known:
+        raise UserError(f"{store.folder} holds a run that others made and handed in; choose another --out")
     if known is not None:
         return known
     manifest = {
@@ -182,6 +185,7 @@ def _work(plan, store: RunStore, weights: Weights, progress: Progress, devices, 
     began, started = datetime.now(UTC), time.perf_counter()
     known = {task.case.id: task.known for task in tasks}
     facts: list[dict] = []
+    parts: dict[str, list[float]] = {}
     frames = 0
     progress.start(len(tasks), "score" if all(known.values()) else "run")
     try:
@@ -192,6 +196,8 @@ def _work(plan, store: RunStore, weights: Weights, progress: Progress, devices, 
             if not _says_nothing_new(answer, known[answer["case"]]):
                 store.append(answer)
             frames += answer.get("frames", 0)
+            for part, taken in answer.get("seconds_by_part", {}).items() if known[answer["case"]] is None else ():
+                parts.setdefault(part, []).append(taken)
             progress.step(
                 answer["case"] if answer["status"] == "ok" else f"{answer['case']} FAILED: {answer['reason']}"
             )
@@ -205,6 +211,8 @@ def _work(plan, store: RunStore, weights: Weights, progress: Progress, devices, 
         "frames": frames, "devices": devices, "shard": shard and f"{shard[0]}/{shard[1]}",
         "parameters": next((f["parameters"] for f in facts if f.get("parameters")), None),
         "peak_memory_bytes": max((f.get("peak_memory_bytes", 0) for f in facts), default=0),
+        "load_seconds": max((f["load_seconds"] for f in facts if f.get("load_seconds") is not None), default=None),
+        "seconds_per_clip": {part: round(fmean(taken), 3) for part, taken in parts.items()},
         "environment": environment(),
     }  # fmt: skip
 
@@ -220,10 +228,14 @@ def _weights_used(plan: Plan, weights: Weights) -> dict[str, str]:
     """sha256 of every weight file that the plan's method and its extractors found here."""
     names = {need.split(":")[1] for m in plan.metrics.values() for need in m.needs if not need.startswith("case:")}
     files = {file for name in extractor_closure(names) for file in registry.extractor(name).weights}
+    own = {}
     if plan.videos is None:
         generator = registry.method(plan.method)
-        files |= set(generator.required_weights(generator.Config(**plan.config)))
-    return {file: weights.hashes.sha256(path) for file in sorted(files) if (path := weights.path(file))}
+        config = generator.Config(**plan.config)
+        files |= set(generator.required_weights(config))
+        own = generator.own_files(config)
+    found = {file: path for file in sorted(files) if (path := weights.path(file))} | dict(own)
+    return {file: weights.hashes.sha256(path) for file, path in found.items() if path.exists()}
 
 
 # -- the end --------------------------------------------------------------------------------------------------------

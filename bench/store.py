@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 """One case of one run: {"case", "identity", "emotion", "level", "status": "ok" | "failed", "reason", "notes", "frames", "height",
-"width", "seconds", "video_sha256", "target_sha256", "metrics": {key: {"version", "value"?, "statistics"?, "rows"?,
-"failed"?, "missing"?}}}."""
+"width", "seconds", "seconds_by_part": {part: seconds}, "video_sha256", "target_sha256", "metrics": {key: {"version",
+"value"?, "statistics"?, "rows"?, "failed"?, "missing"?}}}."""
 
 
 class RunStore:

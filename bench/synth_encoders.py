@@ -10,8 +10,11 @@ import importlib
 import time
 from pathlib import Path
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from bench import registry
+from bench.media.clip import ArrayClip
 from bench.media.errors import UserError
 from bench.progress import Progress, counted, duration
 from bench.synth_experts import test_arrays, training_arrays
@@ -23,14 +26,19 @@ TRAINERS = {
     "vae": ("methods.synth.vae:train_vae", 6_278, 2e-3),
     "speech": ("methods.synth.speech:train_speech", 1_859, 1.5e-3),
     "face_reader": ("methods.synth.face:train_face_reader", 424, 1e-3),
+    "wan_vae": ("methods.synth.wan_vae:train_wan_vae", 4_000, 2e-3),
 }
 """Encoder -> (its training, steps and learning rate of the shipped weights)."""
 MEASURES = {
     "speech": "methods.synth.speech:measure_speech",
     "face_reader": "methods.synth.face:measure_face_reader",
     "vae": "methods.synth.vae:measure_vae",
+    "wan_vae": "bench.synth_encoders:measure_wan_vae",
 }
 """Encoder -> its figures, from the file of its weights and a folder of arrays."""
+
+MEASURED_CLIPS = 24
+"""Whose AUs are compared after encoding."""
 
 
 class EncoderSettings(BaseModel):
@@ -147,6 +155,36 @@ def measure(
         data = arrays(weights, progress, workers=settings.workers)
         found[name] = _load(MEASURES[name])(folder / f"synth_{name}.safetensors", data)
     return found
+
+
+def measure_wan_vae(path: Path, data: Path) -> dict[str, float]:
+    """`methods.synth.wan_vae.measure_wan_vae`, and au_mae: the mean difference between the AUs that the expert synth_face
+    reads off decoded frames and the true ones, over MEASURED_CLIPS clips; au_mae_frames: off the frames themselves."""
+    from methods.conditioning.wan_vae import decode, encode
+    from methods.synth.faces import FacePictures
+    from methods.synth.wan_vae import MEASURED_FRAMES, load_wan_vae, measure_wan_vae
+
+    vae = load_wan_vae(path)
+    frames = FacePictures(data).every_clip(MEASURED_FRAMES).frames[:MEASURED_CLIPS]
+    truth = np.load(data / "clips" / "aus.npy", mmap_mode="r")[:MEASURED_CLIPS, :MEASURED_FRAMES]
+    decoded = [np.concatenate(list(decode(vae, latents))) for latents in encode(vae, frames)[0]]
+    return {
+        **measure_wan_vae(path, data),
+        "au_mae": float(np.abs(_read_aus(np.stack(decoded)) - truth).mean()),
+        "au_mae_frames": float(np.abs(_read_aus(frames) - truth).mean()),
+    }
+
+
+def _read_aus(videos: np.ndarray) -> np.ndarray:
+    """float32 (n, T, 24) of uint8 (n, T, H, W, 3), by the expert synth_face."""
+    lock = Weights()
+    expert = registry.extractor("synth_face")(lock.require(("synth_face",)))
+    read = []
+    for frames in videos:
+        expert.begin(ArrayClip(frames), {})
+        expert.update(frames)
+        read.append(expert.finish()["aus"])
+    return np.stack(read)
 
 
 def figures_table(measured: dict[str, dict[str, float]]) -> str:

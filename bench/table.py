@@ -44,14 +44,39 @@ class Column:
     variant: str
     unit: str
     higher_is_better: bool | None
+    printed: str = ""
+    """Name in a published table."""
+    group: str = ""
+    """Name above a block of a published table's columns, one block per protocol."""
+    protocol: str = ""
+    """Protocol of a published table's column."""
+    why: str = ""
+    """Why a published column is taken for this variant."""
 
     @property
     def key(self) -> str:
+        return f"{self.group} {self.printed}".strip() or self.metric
+
+    @property
+    def metric(self) -> str:
         return self.name + self.variant
 
     @property
     def arrow(self) -> str:
         return {True: "↑", False: "↓", None: ""}[self.higher_is_better]
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What a paper printed in a cell."""
+
+    printed: str
+    """The digits."""
+    value: float
+    mark: Literal["", "best", "second"] = ""
+    """Bold or underlined, where the paper's text has it."""
+    earned: Literal["", "best", "second"] = ""
+    """Its place by the printed values alone, without any interval."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +94,13 @@ class Cell:
     mark: Literal["", "best", "second", "tie", "better", "worse", "differs", "not shown"] = ""
     note: str | None = None
     """What a reader must know about this value; a footnote."""
+    reported: Reported | None = None
+    """What the paper has here."""
+
+    @property
+    def delta(self) -> float | None:
+        """Ours minus reported."""
+        return None if self.value is None or self.reported is None else self.value - self.reported.value
 
 
 @dataclass(frozen=True)
@@ -78,6 +110,8 @@ class Row:
     label: str
     cells: Mapping[str, Cell]
     section: str = ""
+    method: str = ""
+    """A published table's method by its name in the registry; its label is as printed."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +119,7 @@ class Table:
     """What was measured, before it takes a form."""
 
     title: str
-    kind: Literal["run", "leaderboard", "pairwise"]
+    kind: Literal["run", "leaderboard", "pairwise", "published"]
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()

@@ -139,13 +139,17 @@ class Weights:
             raise UserError(
                 f"{name}: cannot be downloaded by a program. {entry.how} Then: bench fetch {name} --from FILE"
             )
+        return self.obtain(entry, self.folder / entry.file, progress)
+
+    def obtain(self, entry: WeightFile, final: Path, progress: Callable[[int, int | None], None]) -> Path:
+        """Download a file to `final` and check it against its pin, as `fetch` does; it need not be in the lock."""
         if is_offline():
-            raise UserError(f"{name}: not in {self.folder}, and --offline (or HF_HUB_OFFLINE) forbids the download")
-        part = self.folder / f"{entry.file}.{os.getpid()}.part"
+            raise UserError(f"{entry.name}: not in {final.parent}, and --offline (or HF_HUB_OFFLINE) forbids the download")
+        part = final.with_name(f"{final.name}.{os.getpid()}.part")
         part.parent.mkdir(parents=True, exist_ok=True)
         try:
             _download(entry, part, progress)
-            return self._accept(entry, part)
+            return self._accept(entry, part, final)
         finally:
             part.unlink(missing_ok=True)
 
@@ -158,26 +162,26 @@ class Weights:
         part.parent.mkdir(parents=True, exist_ok=True)
         try:
             shutil.copyfile(source, part)
-            return self._accept(entry, part)
+            return self._accept(entry, part, self.folder / entry.file)
         finally:
             part.unlink(missing_ok=True)
 
-    def _accept(self, entry: WeightFile, part: Path) -> Path:
+    def _accept(self, entry: WeightFile, part: Path, final: Path) -> Path:
         if is_lfs_pointer(part):
             raise UserError(
                 f"{entry.name}: that is a Git LFS pointer, not the file: its repository was cloned without git-lfs. Run "
                 "`git lfs pull` in it, or download the file from its page; it was not kept"
             )
-        if not self._matches(entry, part, record=True):
+        if not self._matches(entry, part, record=final):
             raise UserError(
                 f"{entry.name}: the file has sha256 {self.hashes.sha256(part)} and {part.stat().st_size} bytes, "
                 f"pinned is {describe(entry)}; it was not kept. Try again; if it persists the source has changed: report it"
             )
-        final = self.folder / entry.file
         os.replace(part, final)
         return final
 
-    def _matches(self, entry: WeightFile, path: Path, record: bool = False) -> bool:
+    def _matches(self, entry: WeightFile, path: Path, record: Path | None = None) -> bool:
+        """The file has the pinned bytes. Where nobody published a digest, `record` is where it will lie from now on."""
         if entry.size is not None and path.stat().st_size != entry.size:
             return False
         digest = self.hashes.sha256(path)
@@ -187,7 +191,8 @@ class Weights:
             return digest.startswith(entry.sha256_prefix)
         if entry.pin == "git_blob":
             return _git_blob(path) == entry.git_blob
-        seen = self.folder / f"{entry.file}.sha256"
+        final = record or self.folder / entry.file
+        seen = final.with_name(f"{final.name}.sha256")
         if record and not seen.exists():
             seen.write_text(digest + "\n")
         return seen.exists() and seen.read_text().strip() == digest

@@ -54,12 +54,15 @@ class Worker:
         self.device = device
         self.extraction = FeatureExtraction(self.weights, device, log=self.store.errors)
         self._generator: Generator | None = None
+        self._load_seconds: float | None = None
 
     def facts(self) -> dict:
-        """What this worker has seen: the method's parameters, its own peak memory, clips decoded for scoring."""
+        """What this worker has seen: the method's parameters, how long it took to load, the peak memory of the device, clips
+        decoded for scoring."""
         return {
             "parameters": self._generator.num_parameters if self._generator else None,
-            "peak_memory_bytes": peak_memory_bytes(),
+            "load_seconds": self._load_seconds,
+            "peak_memory_bytes": peak_memory_bytes(self._generator.device if self._generator else "cpu"),
             "decoded_clips": self.extraction.decoded_clips,
         }
 
@@ -94,7 +97,7 @@ class Worker:
         path = self._video_path(task.case)
         if path is None or not path.exists() or self.weights.hashes.sha256(path) != known["video_sha256"]:
             return None
-        return {name: known[name] for name in _MADE}
+        return {name: known.get(name) for name in _MADE}
 
     def _video_path(self, case: Case) -> Path | None:
         if self.plan.protocol.output == "aus":
@@ -104,7 +107,7 @@ class Worker:
     def _make_video(self, case: Case) -> dict:
         target, num_frames, height, width = self._geometry(case)
         path = self._video_path(case)
-        seconds = None
+        seconds, by_part = None, {}
         notes = []
         if self.plan.videos is not None:
             if path is None:
@@ -112,11 +115,13 @@ class Worker:
             num_frames, notes = self._check(case, path, num_frames, height, width)
         elif not path.exists():
             seconds = self._generate(case, target, num_frames, height, width, path)
+            by_part = {part: round(value, 3) for part, value in self._generator.seconds.items()}
         to_view = self.plan.videos is None and self.plan.protocol.output == "video"
         if to_view and not self.store.viewer_copy(case.id).exists():
             write_viewer_copy(Clip(path, fps=self.plan.protocol.fps), self.store.viewer_copy(case.id))
         return {
             "notes": notes, "frames": num_frames, "height": height, "width": width, "seconds": seconds,
+            "seconds_by_part": by_part,
             "video_sha256": self.weights.hashes.sha256(path),
             "target_sha256": target and target.sha256,
         }  # fmt: skip
@@ -180,7 +185,12 @@ class Worker:
         generator = registry.method(self.plan.method)
         device = resolve_device(self.device) if not generator.control else "cpu"
         config = generator.Config(**self.plan.config)
-        return generator(config, device, self.weights.require(generator.required_weights(config)))
+        files = self.weights.require(generator.required_weights(config))
+        started = time.perf_counter()
+        made = generator(config, device, files)
+        made.logs = self.store.folder / "logs"
+        self._load_seconds = round(time.perf_counter() - started, 3)
+        return made
 
     def _request(
         self, case: Case, generator: Generator, target: Clip | None, num_frames: int, height: int, width: int
@@ -253,7 +263,9 @@ class Worker:
 
     def _clips(self, case: Case, made: dict) -> dict[str, Clip]:
         protocol, size, count = self.plan.protocol, (made["height"], made["width"]), made["frames"]
-        prediction = view(self._video_path(case), protocol, self.weights, count, size)
+        if (path := self._video_path(case)) is None:
+            raise MediaError(f"{self.plan.videos}: no video of case {case.id}")
+        prediction = view(path, protocol, self.weights, count, size)
         clips = {"prediction": prediction, "reference": view(case.reference, protocol, self.weights, 1, size)}
         clips["driving"] = view(case.driving, protocol, self.weights, count, size)
         if case.target is not None:
@@ -261,7 +273,7 @@ class Worker:
         return clips
 
 
-_MADE = ("notes", "frames", "height", "width", "seconds", "video_sha256", "target_sha256")
+_MADE = ("notes", "frames", "height", "width", "seconds", "seconds_by_part", "video_sha256", "target_sha256")
 
 
 def _crowds(needs: dict) -> list[str]:

@@ -110,11 +110,23 @@ class Generator(ABC):
         self.config = config
         self.device = device
         self.files = dict(files or {})
+        self.logs: Path | None = None
+        """Folder for the log of each case, for a method that runs a program; None keeps none."""
 
     @classmethod
     def required_weights(cls, config: GeneratorConfig) -> tuple[str, ...]:
         """Names in the weights lock that it needs with these settings."""
         return cls.weights
+
+    @classmethod
+    def missing(cls, config: GeneratorConfig) -> str | None:
+        """What else it lacks on this machine with these settings, and how to get it; None if nothing."""
+        return None
+
+    @classmethod
+    def own_files(cls, config: GeneratorConfig) -> Mapping[str, Path]:
+        """Files outside the weights lock that decide what it makes: name -> where it lies. Asked for when `missing` is None."""
+        return {}
 
     @abstractmethod
     def generate(self, request: Request) -> Frames | AUAnswer:
@@ -128,6 +140,11 @@ class Generator(ABC):
     def soundtrack(self, request: Request) -> np.ndarray | None:
         """Speech to store beside the frames, float32 (S,) mono 16 kHz; the driving speech unless a control changes it."""
         return request.audio
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Seconds of the last request by part: "encode", "denoise", "decode"; empty where a method does not say."""
+        return {}
 
     @property
     def num_parameters(self) -> int | None:

@@ -7,7 +7,9 @@ may name a method that this suite does not have: its videos are made elsewhere a
 from __future__ import annotations
 
 import json
+import shlex
 import tomllib
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -56,6 +58,8 @@ class PlanSpec(BaseModel):
     """What in it is our reading, not the paper's word."""
     axis: str | None = None
     """Setting on the x axis of a figure; every row sets it."""
+    open: bool = False
+    """Whether every other method with a run on its protocols joins it as a row: a comparison, not an ablation."""
     rows: tuple[PlanRow, ...]
     """In the printed order."""
 
@@ -96,6 +100,19 @@ def read_plan(name: str) -> PlanSpec:
     return PlanSpec(**tomllib.loads((PLANS / f"{name}.toml").read_text("utf-8")))
 
 
+def counterpart_metric(metric: str, available: Sequence[str]) -> str:
+    """What stands in for a published table's metric on a synthetic protocol.
+
+    Args:
+        metric: of the real protocol.
+        available: metrics of the synthetic one: the same, the bare name, or the name's `@synth`; for LibreFace, an
+            estimator of another family than OpenFace, the second AU expert.
+    """
+    bare = metric.partition("@")[0]
+    candidates = (metric, bare, f"{bare}@synth_b" if "libreface" in metric else f"{bare}@synth")
+    return next(name for name in candidates if name in available)
+
+
 def run_arguments(row: PlanRow, protocol: str, data: str | None) -> list[str]:
     """Arguments of `python -m bench` that make this row.
 
@@ -117,3 +134,8 @@ def score_arguments(row: PlanRow, protocol: str, data: str | None) -> list[str]:
     """Arguments of `python -m bench` that score this row's videos where they were made elsewhere."""
     data_option = ["--data", data] if data else []
     return ["score", "--videos", f"VIDEOS/{row.method}", "--name", row.method, "--protocol", protocol, *data_option]
+
+
+def command(arguments: Sequence[str]) -> str:
+    """Arguments of `python -m bench` as one line for a shell."""
+    return shlex.join(["python", "-m", "bench", *arguments])

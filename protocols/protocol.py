@@ -17,6 +17,10 @@ a privilege. `file`: a track given by hand. `none`: the method takes no AUs."""
 AU_SOURCES: tuple[AUSource, ...] = get_args(AUSource)
 
 
+NEUTRAL = ("neutral", "NEU")
+"""No emotion, in the words of MEAD and the synthetic world, and of CREMA-D."""
+
+
 class Case(BaseModel):
     """One line of a protocol."""
 
@@ -98,6 +102,14 @@ class Protocol(BaseModel, ABC):
             UserError: the protocol has none, or the data is not there.
         """
         raise UserError(f"protocol {self.name} has no clips to train on: it tests on whatever it is given")
+
+    def neutral_cases(self, data: Path | None) -> list[Case]:
+        """Neutral clips of the people to train on, whose frames may stand for them as reference images (IUFace, Eq. 3).
+
+        Raises:
+            UserError: as `training_cases`.
+        """
+        return [case for case in self.training_cases(data) if case.emotion in NEUTRAL]
 
     def incomplete(self, data: Path | None) -> str | None:
         """What the data set on this machine lacks of the published protocol, in one line; None if nothing."""

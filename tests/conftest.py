@@ -7,6 +7,7 @@ import pytest
 
 from bench.weights import Weights
 from protocols.synth.arrays import TESTING, write_arrays
+from tests import browser
 
 
 @pytest.fixture(scope="session")
@@ -66,3 +67,16 @@ def synth_test_arrays(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("unseen")
     write_arrays(folder, TESTING)
     return folder
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A headless Chromium, started once."""
+    yield from browser.launch()
+
+
+@pytest.fixture
+def page(chromium):
+    """A page in a desktop window; the test fails if it complains on its console or asks the network for anything."""
+    with browser.checked_page(chromium) as page:
+        yield page

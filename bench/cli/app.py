@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from bench.cli.results import results
+from bench.cli.study import study
 from bench.media.errors import BenchError, UserError
 
 app = typer.Typer(
@@ -19,6 +21,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(study, name="study")
+app.add_typer(results, name="results")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout and nothing else there.")]
 Data = Annotated[Path | None, typer.Option(help="Root of the data set on this machine.")]
@@ -34,6 +38,10 @@ Devices = Annotated[
 Shard = Annotated[str | None, typer.Option(help="i/n: this machine's part of n; all shards share one --out.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.")]
 Retry = Annotated[bool, typer.Option("--retry-failed", help="Make failed cases again.")]
+Export = Annotated[
+    Path | None,
+    typer.Option(help="Folder for copies of the videos for people, each with credentials that `bench verify` reads."),
+]
 
 
 @app.command()
@@ -56,6 +64,7 @@ def run(
         ),
     ] = None,
     retry_failed: Retry = False,
+    export: Export = None,
     offline: Offline = False,
     as_json: Json = False,
 ) -> None:
@@ -65,7 +74,7 @@ def run(
     run_plan(
         method=method, protocol=protocol, data=data, out=out, limit=limit, metrics=metrics, seed=seed,
         settings=(settings or []) + (drive_by(aus) if aus else []), devices=devices or device, shard=shard,
-        retry_failed=retry_failed, offline=offline, as_json=as_json,
+        retry_failed=retry_failed, offline=offline, as_json=as_json, export=export,
     )  # fmt: skip
 
 
@@ -82,6 +91,7 @@ def score(
     devices: Devices = None,
     shard: Shard = None,
     retry_failed: Retry = False,
+    export: Export = None,
     offline: Offline = False,
     as_json: Json = False,
 ) -> None:
@@ -91,7 +101,7 @@ def score(
     run_plan(
         method=name, protocol=protocol, data=data, out=out, limit=limit, metrics=metrics, seed=0, settings=[],
         devices=devices or device, shard=shard, retry_failed=retry_failed, offline=offline, as_json=as_json,
-        videos=videos,
+        videos=videos, export=export,
     )  # fmt: skip
 
 
@@ -117,18 +127,27 @@ def metric(
 
 @app.command("list")
 def list_(
-    what: Annotated[Literal["methods", "protocols", "metrics", "weights", "plans", "trainings"], typer.Argument()],
-    name: Annotated[str | None, typer.Argument(help="One plan: the command of each of its rows.")] = None,
+    what: Annotated[
+        Literal["methods", "protocols", "metrics", "tables", "weights", "plans", "trainings"], typer.Argument()
+    ],
+    name: Annotated[
+        str | None, typer.Argument(help="One plan: the command of each of its rows. One method: all there is to know.")
+    ] = None,
     synth: Annotated[bool, typer.Option("--synth", help="A plan on the synthetic protocols.")] = False,
     as_json: Json = False,
 ) -> None:
     """What exists, and whether it is ready on this machine."""
-    from bench.cli.listing import show, show_plan
+    from bench.cli.listing import show, show_method, show_plan
 
     if what == "plans" and name:
         show_plan(name, synth, as_json)
+    elif what == "methods" and name and not synth:
+        show_method(name, as_json)
     elif name or synth:
-        raise UserError("a name and --synth go with `list plans` only, as in `list plans auhead_table2 --synth`")
+        raise UserError(
+            "a name goes with `list methods` and `list plans` only, and --synth with a plan, as in "
+            "`list plans auhead_table2 --synth`"
+        )
     else:
         show(what, as_json)
 
@@ -136,7 +155,8 @@ def list_(
 @app.command()
 def fetch(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Files of the lock, metrics, or libreface; none: all.")
+        list[str] | None,
+        typer.Argument(help="Files of the lock, metrics, methods, or libreface; none: all of the lock."),
     ] = None,
     show_list: Annotated[bool, typer.Option("--list", help="Show every file, its pin and whether it is here.")] = False,
     source: Annotated[Path | None, typer.Option("--from", help="Take this file instead of downloading.")] = None,
@@ -200,18 +220,68 @@ def prepare(
 
 @app.command()
 def tables(
-    protocol: Annotated[str, typer.Argument(help="Protocol whose runs are compared.")] = "folder",
-    runs: Annotated[
-        list[Path] | None, typer.Option(help="Run folders; by default all below results/runs/PROTOCOL.")
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="auhead_table1, ..., iuface_table8, claims; `all`, which also writes them; or a protocol, whose runs "
+            "are compared. By default every published table."
+        ),
     ] = None,
-    baseline: Annotated[str | None, typer.Option(help="Row against which paired differences are shown.")] = None,
+    synth: Annotated[bool, typer.Option("--synth", help="The synthetic counterparts of these tables.")] = False,
+    runs: Annotated[list[Path] | None, typer.Option(help="Run folders; by default all below results/runs.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to, in every format; `all` writes to results/tables.")
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="A protocol's row against which paired differences are shown.")
+    ] = None,
     metrics: MetricNames = None,
-    form: Annotated[Literal["md", "text", "csv", "json"], typer.Option("--format")] = "md",
+    form: Annotated[Literal["md", "text", "tex", "csv", "json"], typer.Option("--format")] = "md",
 ) -> None:
-    """Several runs of one protocol in one table, with intervals and paired differences."""
-    from bench.cli.work import print_leaderboard
+    """The papers' tables: reported, ours, the difference and its interval; or several runs of one protocol."""
+    from bench.cli.tabling import print_tables
 
-    print_leaderboard(protocol, runs, baseline, metrics, form)
+    print_tables(names or [], synth, runs, out, baseline, metrics, form)
+
+
+@app.command()
+def report(
+    out: Annotated[Path, typer.Option(help="Folder of the site; an earlier report in it is replaced.")] = Path(
+        "results/report"
+    ),
+    runs: Annotated[list[Path] | None, typer.Option(help="Run folders; by default all below results/runs.")] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="Row that differences are taken to, on every protocol that has it.")
+    ] = None,
+    cases: Annotated[int, typer.Option(min=0, help="Cases of each protocol shown with their videos.")] = 12,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """A static site of all finished runs: leaderboards, differences, breakdowns, failures, videos side by side."""
+    from bench.cli.reporting import write_report
+
+    write_report(out, runs, baseline, cases, device, as_json)
+
+
+@app.command()
+def inspect(
+    clip: Annotated[Path, typer.Argument(help="A video.")],
+    aus: Annotated[Path | None, typer.Option(help="AU track (CSV, JSON); by default read off the clip.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="HTML file; by default named after the clip, in this folder.")
+    ] = None,
+    estimator: Annotated[
+        str | None,
+        typer.Option(help="What reads AUs: landmarks, openface, or synth_face for rendered faces."),
+    ] = None,
+    fps: Annotated[float, typer.Option(min=1, max=120, help="Rate at which the clip is shown.")] = 25.0,
+    frames: Annotated[int | None, typer.Option(min=1, help="Only the first N frames.")] = None,
+    device: Device = "auto",
+) -> None:
+    """One clip frame by frame beside its AUs and the face they move: a page in one file, to check AUs by eye."""
+    from bench.cli.reporting import write_inspector
+
+    write_inspector(clip, aus, out, estimator, fps, frames, device)
 
 
 @app.command()
@@ -272,7 +342,7 @@ def calibrate(
 
 @app.command()
 def parity(
-    backbone: Annotated[Literal["hallo", "memo"], typer.Argument(help="Whose reference dumps.")],
+    backbone: Annotated[Literal["hallo", "memo", "wan_vocal"], typer.Argument(help="Whose reference dumps.")],
     golden: Annotated[Path, typer.Option(help="Folder with the reference dumps.")],
     as_json: Json = False,
 ) -> None:
@@ -284,10 +354,10 @@ def parity(
 
 @app.command()
 def measure(
-    method: Annotated[str, typer.Argument(help="hallo, memo, auhead_hallo or auhead_memo.")],
+    method: Annotated[str, typer.Argument(help="hallo, memo, auhead_hallo, auhead_memo, stableavatar or iuface.")],
     device: Device = "auto",
     size: Annotated[int, typer.Option(min=64, help="Side of the frames in pixels, a multiple of 64.")] = 512,
-    frames: Annotated[int, typer.Option(min=1, max=30, help="Frames of a clip.")] = 16,
+    frames: Annotated[int | None, typer.Option(min=1, help="Frames of a clip; as published: 16, or 81.")] = None,
     train: Annotated[bool, typer.Option(help="Take a training step too.")] = True,
     dry: Annotated[bool, typer.Option("--dry", help="Only say what it holds and needs; allocates nothing.")] = False,
     out: Annotated[Path, typer.Option(help="Table that gets the rows.")] = Path("results/performance.md"),
@@ -297,6 +367,17 @@ def measure(
     from bench.cli.measuring import measure_here
 
     measure_here(method, device, size, frames, train, dry, out, as_json)
+
+
+@app.command()
+def verify(
+    files: Annotated[list[Path], typer.Argument(help="Exported videos or images.")],
+    as_json: Json = False,
+) -> None:
+    """Read the credentials of exported files; exit code 1: changed after signing, 3: there are none."""
+    from bench.cli.verifying import verify_files
+
+    verify_files(files, as_json)
 
 
 @app.command()

@@ -18,7 +18,7 @@ from bench.weights import Weights
 def checkup(as_json: bool) -> None:
     """Print one line per thing a run may need."""
     weights = Weights()
-    findings = [_python(), _device(), _cache(), *_metrics(weights), *_plugins()]
+    findings = [_python(), _device(), _cache(), _credentials(), *_metrics(weights), *_plugins()]
     if as_json:
         print_json({"environment": environment(), "findings": findings})
         return
@@ -58,6 +58,12 @@ def _cache() -> dict:
         return _finding(
             False, f"cache {folder}: {error.strerror}", "set AU_BENCH_CACHE to a folder that can be written"
         )
+
+
+def _credentials() -> dict:
+    from bench.certificate import INSTALL
+
+    return _finding(importlib.util.find_spec("c2pa") is not None, "Content Credentials on exported videos", INSTALL)
 
 
 def _metrics(weights: Weights) -> list[dict]:

@@ -9,6 +9,7 @@ from bench.cli.output import print_json
 from bench.media.errors import UserError
 from bench.progress import make_progress
 from bench.weights import Weights, describe
+from methods.baselines.system import SYSTEMS
 
 LIBREFACE = "libreface"
 
@@ -28,7 +29,7 @@ def fetch_files(names: list[str], source: Path | None, as_json: bool) -> None:
     problems: list[str] = []
     for name in wanted:
         try:
-            done[name] = str(_libreface(progress) if name == LIBREFACE else _fetch(weights, name, progress))
+            done[name] = str(_get(weights, name, progress))
         except UserError as error:
             problems.append(str(error))
     _report(done, as_json)
@@ -36,16 +37,30 @@ def fetch_files(names: list[str], source: Path | None, as_json: bool) -> None:
         raise UserError("\n       ".join(problems))
 
 
+def _get(weights: Weights, name: str, progress) -> Path:
+    if name == LIBREFACE:
+        return _libreface(progress)
+    if name in SYSTEMS:
+        from bench.baselines import install
+
+        return install(name, weights, progress.say)
+    return _fetch(weights, name, progress)
+
+
 def _resolve(names: list[str], weights: Weights) -> list[str]:
-    """Names of the lock; a metric's name stands for every file it needs."""
+    """Names of the lock, of official systems, or libreface; a metric's or a method's name stands for every file it needs."""
     wanted: dict[str, None] = {}
     for name in names:
-        if name in weights.files or name == LIBREFACE:
+        if name in weights.files or name == LIBREFACE or name in SYSTEMS:
             wanted[name] = None
+            continue
+        if name in registry.methods():
+            method = registry.method(name)
+            wanted |= dict.fromkeys(method.required_weights(method.Config()))
             continue
         if name.partition("@")[0] not in registry.METRICS:
             raise UserError(
-                f"nothing named {name!r} to fetch: give a file of `bench fetch --list`, a metric, or {LIBREFACE}"
+                f"nothing named {name!r} to fetch: give a file of `bench fetch --list`, a metric, a method, or {LIBREFACE}"
             )
         from bench.features import extractor_closure
 

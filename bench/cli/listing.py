@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from bench import registry
 from bench.cli.output import print_json
+from bench.media.errors import UserError
 
 if TYPE_CHECKING:
+    from methods.generator import Generator
     from protocols.plan_spec import PlanRow
 
 
 def show(what: str, as_json: bool) -> None:
-    """Print methods, protocols, metrics, weights, plans or trainings."""
+    """Print methods, protocols, metrics, weights, plans, tables or trainings."""
     rows = {
         "methods": _methods, "protocols": _protocols, "metrics": _metrics, "weights": _weights, "plans": _plans,
-        "trainings": _trainings,
+        "tables": _tables, "trainings": _trainings,
     }[what]()  # fmt: skip
     if as_json:
         print_json({what: rows})
@@ -43,21 +44,17 @@ def show_plan(name: str, synthetic: bool, as_json: bool) -> None:
 
 
 def _plan_row(row: PlanRow, protocol: str, synthetic: bool) -> dict:
-    from protocols.plan_spec import run_arguments, score_arguments
+    from protocols.plan_spec import command, run_arguments, score_arguments
     from protocols.published import read_spec
 
     data = None if synthetic else f"PREPARED/{read_spec(protocol).dataset}"
-    missing = None
-    if row.method not in registry.methods():
-        missing = f"no method {row.method} yet"
-        if not row.settings:
-            missing += f"; videos made elsewhere: {_command(score_arguments(row, protocol, data))}"
-    command = _command(run_arguments(row, protocol, data))
-    return {**row.model_dump(mode="json"), "protocol": protocol, "command": command, "missing": missing}
-
-
-def _command(arguments: list[str]) -> str:
-    return shlex.join(["python", "-m", "bench", *arguments])
+    missing = f"no method {row.method} yet"
+    if row.method in registry.methods():
+        missing = method_lacks(registry.method(row.method), synthetic)
+    if missing and not row.settings:
+        missing += f"; videos made elsewhere: {command(score_arguments(row, protocol, data))}"
+    line = command(run_arguments(row, protocol, data))
+    return {**row.model_dump(mode="json"), "protocol": protocol, "command": line, "missing": missing}
 
 
 def _line(row: dict) -> str:
@@ -66,24 +63,51 @@ def _line(row: dict) -> str:
     return f"{row['name']:<30} {row['what']}{state}"
 
 
+def show_method(name: str, as_json: bool) -> None:
+    """Print a method's settings, what it lacks on this machine, and for an official system what it is and how it is set up."""
+    from methods.baselines.describe import recipe
+    from methods.baselines.system import SYSTEMS, read_system
+
+    row = _method_row(name)
+    official = read_system(name) if name in SYSTEMS else None
+    if as_json:
+        print_json(row | {"system": official and official.model_dump(mode="json")})
+        return
+    print(f"{name}: {row['what']}")
+    print(
+        f"needs {', '.join(row['needs']) or 'nothing but the reference'}; {row['missing'] or 'ready on this machine'}"
+    )
+    for key, setting in row["settings"].items():
+        print(f"  --set {key}={setting['default']}  {setting['what'] or ''}")
+    if official:
+        print(f"\n{recipe(name, official)}")
+
+
+def method_lacks(method: type[Generator], synthetic: bool = False) -> str | None:
+    """What a method with its default settings lacks on this machine; None if it is ready."""
+    from bench.weights import Weights
+
+    config = method.Config(**(method.synth if synthetic else {}))
+    try:
+        return Weights().missing(method.required_weights(config)) or method.missing(config)
+    except UserError as error:  # It needs a setting that has no default.
+        return str(error)
+
+
 def _methods() -> list[dict]:
-    rows = []
-    for name in registry.METHODS:
-        method = registry.method(name)
-        settings = {
-            key: {"default": field.get_default(call_default_factory=True), "what": field.description}
-            for key, field in method.Config.model_fields.items()
-        }
-        rows.append(
-            {
-                "name": name,
-                "what": method.title,
-                "needs": sorted(method.needs),
-                "control": method.control,
-                "settings": settings,
-            }
-        )
-    return rows + _plugin_rows("methods")
+    return [_method_row(name) for name in registry.METHODS] + _plugin_rows("methods")
+
+
+def _method_row(name: str) -> dict:
+    method = registry.method(name)
+    settings = {
+        key: {"default": field.get_default(call_default_factory=True), "what": field.description}
+        for key, field in method.Config.model_fields.items()
+    }
+    return {
+        "name": name, "what": method.title, "needs": sorted(method.needs), "control": method.control, "settings": settings,
+        "missing": method_lacks(method),
+    }  # fmt: skip
 
 
 def _protocols() -> list[dict]:
@@ -155,6 +179,16 @@ def _plans() -> list[dict]:
                 "missing": f"no method {', '.join(absent)} yet" if absent else None,
             }
         )  # fmt: skip
+    return rows
+
+
+def _tables() -> list[dict]:
+    from bench.reported import cells_of, plan_of, read_reported, reported_tables
+
+    rows = []
+    for name in reported_tables():
+        about = plan_of(name) or read_reported(name)[1]
+        rows.append({"name": name, "what": f"{about.paper}: {about.title}; {len(cells_of(name))} printed values"})
     return rows
 
 

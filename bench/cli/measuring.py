@@ -9,7 +9,7 @@ from bench.media.errors import UserError
 
 
 def measure_here(
-    method: str, device: str, size: int, frames: int, train: bool, dry: bool, out: Path, as_json: bool
+    method: str, device: str, size: int, frames: int | None, train: bool, dry: bool, out: Path, as_json: bool
 ) -> None:
     """Say what the method holds and needs; unless that is all, measure it and write the table."""
     from dataclasses import asdict
@@ -23,7 +23,7 @@ def measure_here(
     if not as_json:
         for name, count in plan.parameters.items():
             print(f"{name}: {count / 1e6:.2f} M parameters")
-        print(f"trained: {plan.trained / 1e6:.1f} M parameters; a guidance pair puts out {plan.output}")
+        print(f"trained: {plan.trained / 1e6:.1f} M parameters; a denoising step puts out {plan.output}")
         print(
             f"at the least {plan.inference_bytes / 1e9:.1f} GB for inference in bfloat16 and "
             f"{plan.training_bytes / 1e9:.1f} GB for training, activations not counted"

@@ -1,4 +1,4 @@
-"""`run`, `score` and `tables`."""
+"""`run`, `score` and `reproduce`."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def run_plan(
     offline: bool,
     as_json: bool,
     videos: Path | None = None,
+    export: Path | None = None,
 ) -> None:
     """Make the plan, run it, print its table or its summary."""
     from bench.device import expand_devices
@@ -62,6 +63,12 @@ def run_plan(
         print_json(outcome.summary)
     else:
         print(_report(outcome.summary, outcome.folder))
+    if export and outcome.summary:
+        from bench.export import export_run
+        from bench.leaderboard import StoredRun
+
+        files = export_run(StoredRun(outcome.folder, outcome.summary), export, progress)
+        progress.say(f"{len(files)} videos with credentials in {export}")
     if outcome.exit_code:
         raise typer.Exit(outcome.exit_code)
 
@@ -74,14 +81,6 @@ def _report(summary: dict, folder: Path) -> str:
     text = run_table(summary)
     write_atomically(folder / "table.md", text + "\n")
     return f"{text}\n\nWritten to {folder}: summary.json, table.md, cases.jsonl, run.json, videos/, viewer/"
-
-
-def print_leaderboard(
-    protocol: str, runs: list[Path] | None, baseline: str | None, metrics: str | None, form: str
-) -> None:
-    from bench.leaderboard import find_runs, leaderboard_text
-
-    print(leaderboard_text(find_runs(protocol, runs), split_names(metrics), baseline, form))
 
 
 def reproduce_plan(

@@ -29,11 +29,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 
+from bench.media import au
 from bench.media.au import LIBREFACE_DETECTION, LIBREFACE_INTENSITY, OPENFACE_C, AUTrack, vocabulary
+from bench.media.errors import MediaError
 
 INTENSITY_A = 1.0
 """Intensity, of 5, from which an AU counts as present (FACS level A)."""
@@ -279,3 +282,18 @@ def convert(track: AUTrack, target: str) -> AUTrack:
             return AUTrack(au_map(track.values), track.rate, whole).part(target)
     known = ", ".join(f"{source} -> {whole}" for source, whole in MAPS)
     raise ValueError(f"no map from {track.vocabulary} to {target}; there are {known} and their parts")
+
+
+def read(path: str | Path, target: str) -> AUTrack:
+    """Read a track from a file (`bench.media.au.read`) in a vocabulary: its own columns, or those of another through a map.
+
+    Raises:
+        MediaError: the file cannot be read, or holds a vocabulary that no map leads from.
+    """
+    path = Path(path)
+    has_target = path.suffix == ".csv" and set(vocabulary(target).names) <= set(au.read_table(path))
+    track = au.read(path, target if has_target else None)
+    try:
+        return convert(track, target)
+    except ValueError as error:
+        raise MediaError(f"{path}: {error}") from error

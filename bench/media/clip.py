@@ -157,15 +157,9 @@ class Clip:
         return _read_index(self.path)
 
     def _iter_frames(self) -> Iterator[np.ndarray]:
-        import cv2
-
         for frame in _nearest(_decode_video(self.path, self._index), self._rate, self.num_frames):
             rgb = _upright_rgb(frame)
-            if self._size and rgb.shape[:2] != self._size:
-                shrinks = self._size[0] * self._size[1] < rgb.shape[0] * rgb.shape[1]
-                interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-                rgb = cv2.resize(rgb, self._size[::-1], interpolation=interpolation)
-            yield np.ascontiguousarray(rgb)
+            yield np.ascontiguousarray(resized(rgb, self._size) if self._size else rgb)
 
 
 class ArrayClip(Clip):
@@ -219,6 +213,16 @@ class ArrayClip(Clip):
 
     def _iter_frames(self) -> Iterator[np.ndarray]:
         yield from (np.ascontiguousarray(frame) for frame in self._frames)
+
+
+def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """uint8 (H, W, 3) at `size` (height, width), as a Clip shows it: INTER_AREA to shrink, INTER_CUBIC to enlarge."""
+    import cv2
+
+    if image.shape[:2] == size:
+        return image
+    shrinks = size[0] * size[1] < image.shape[0] * image.shape[1]
+    return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
 def read_audio(path: Path) -> np.ndarray:

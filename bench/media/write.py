@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import wave
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -59,7 +60,7 @@ def write_video(
     return count
 
 
-def write_viewer_copy(clip: Clip, path: Path, max_side: int = 512) -> None:
+def write_viewer_copy(clip: Clip, path: Path, max_side: int = 512, crf: int = 23) -> None:
     """A small MP4 (yuv420p, AAC) that plays in browsers, from `clip`; its larger side is at most `max_side` pixels."""
     scale = min(1.0, max_side / max(clip.height, clip.width))
     height, width = (max(2, round(side * scale / 2) * 2) for side in (clip.height, clip.width))
@@ -69,11 +70,20 @@ def write_viewer_copy(clip: Clip, path: Path, max_side: int = 512) -> None:
     try:
         with open(temporary, "wb") as file:
             audio = clip.audio if clip.has_audio else None
-            options = {"crf": "23", "preset": "veryfast"}
+            options = {"crf": str(crf), "preset": "veryfast"}
             _encode(file, "mp4", chunks, clip.fps, audio, "libx264", "yuv420p", options, "aac")
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_audio(path: Path, audio: np.ndarray) -> None:
+    """16-bit WAV of float32 (S,) mono 16 kHz in [-1, 1]; exact for samples that are multiples of 1/32768."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(_pcm(audio).astype("<i2").tobytes())
 
 
 def reencode(chunks: Iterable[np.ndarray], fps: float, crf: int) -> Iterator[np.ndarray]:
@@ -145,12 +155,16 @@ def _encode(
 def _encode_audio(stream, audio: np.ndarray):
     import av
 
-    samples = np.clip(np.rint(audio * 32768.0), -32768, 32767).astype(np.int16)
+    samples = _pcm(audio)
     for start in range(0, len(samples), SAMPLE_RATE):
         frame = av.AudioFrame.from_ndarray(samples[None, start : start + SAMPLE_RATE], format="s16", layout="mono")
         frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE, start, Fraction(1, SAMPLE_RATE)
         yield from stream.encode(frame)
     yield from stream.encode(None)
+
+
+def _pcm(audio: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(audio * 32768.0), -32768, 32767).astype(np.int16)
 
 
 def _resized(frames: np.ndarray, height: int, width: int) -> np.ndarray:

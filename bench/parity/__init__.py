@@ -1,12 +1,19 @@
 """Our backbones against reference dumps: tensors, key names and tables that the official code produced.
 
-A folder in the format of the dumps is enough; what it holds decides what is checked and at which sizes. For a backbone
+A folder in the format of the dumps is enough; what it holds decides what is checked and at which sizes. For backbones
 B in {hallo, memo} these files count, each optional:
 
     B_*_state_dict.safetensors, B_*_io.safetensors    a network's weights with its config, its inputs and outputs
     B_*_keys.json                                     names and shapes of the full-size parameters
     schedulers_diffusers_*.json                       noise schedules
     wav2vec_*_state_dict.safetensors, wav2vec_*_io.safetensors, hallo_masks*.safetensors    what goes into the network
+
+For wan_vocal, the video transformer of StableAvatar and IUFace:
+
+    stableavatar_*_state_dict.safetensors, stableavatar_*_io.safetensors    the transformer with its vocal path
+    wan_vae_*_state_dict.safetensors, wan_vae_*_io.safetensors, wan_clip_*.safetensors    what it sees through
+    stableavatar_*_tables.safetensors, stableavatar_audio_split*.json    positions, times, speech tokens of latent frames
+    wan*_keys.json, stableavatar_*_keys.json, schedulers_diffusers_*.json
 """
 
 from __future__ import annotations
@@ -20,6 +27,13 @@ from bench.parity.report import Report
 BACKBONES = {
     "hallo": ("dumps_hallo:check", "manifests:check", "schedules:check", "speech:check", "masks:check"),
     "memo": ("dumps_memo:check", "manifests:check", "schedules:check", "speech:check"),
+    "wan_vocal": (
+        "dumps_wan:check",
+        "wan_encoders:check",
+        "wan_tables:check",
+        "wan_manifests:check",
+        "schedules:check",
+    ),
 }
 """Backbone -> its checks: functions (folder, report) in modules of this package."""
 

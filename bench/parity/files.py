@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -29,11 +30,24 @@ class Dump:
     io: Path
     state: dict
     """Parameter name -> tensor, with the prefixes of the file."""
-    config: dict
-    """Constructor arguments as the official code spells them."""
+    described: dict[str, str]
+    """Metadata of the parameters' file."""
     tensors: dict
     """Recorded tensors: in/..., out/...."""
     metadata: dict[str, str]
+
+    @cached_property
+    def config(self) -> Settings:
+        """Constructor arguments as the official code spells them.
+
+        Raises:
+            UserError: there are none beside the parameters.
+        """
+        path = self.io.with_name(self.io.name.replace("_io.", "_state_dict."))
+        if "config" not in self.described:
+            raise UserError(f"{path}: its metadata has no 'config', the sizes of the network")
+        config = parse_json(self.described["config"], f"{path}: its config")
+        return Settings(config, f"{self.io}: the config beside it lacks ")
 
     def input(self, name: str):
         """The recorded tensor of this name.
@@ -74,7 +88,7 @@ def find_dumps(folder: Path, kind: str) -> list[Dump]:
     """Every KIND_*_io.safetensors with its KIND_*_state_dict.safetensors.
 
     Raises:
-        UserError: one is there without the other, or the state dict's metadata have no config.
+        UserError: one is there without the other.
     """
     recordings = {path.name.removesuffix("_io.safetensors") for path in folder.glob(f"{kind}_*_io.safetensors")}
     states = {
@@ -90,9 +104,7 @@ def _read_dump(folder: Path, name: str) -> Dump:
     state_path, io_path = folder / f"{name}_state_dict.safetensors", folder / f"{name}_io.safetensors"
     state, described = read_tensors(state_path)
     tensors, metadata = read_tensors(io_path)
-    if "config" not in described:
-        raise UserError(f"{state_path}: its metadata has no 'config', the sizes of the network")
-    return Dump(io_path, state, parse_json(described["config"], f"{state_path}: its config"), tensors, metadata)
+    return Dump(io_path, state, described, tensors, metadata)
 
 
 def parse_json(text: str, what: str):

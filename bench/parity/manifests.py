@@ -6,7 +6,7 @@ the file's and no others. Heads and groups leave no trace in shapes: one of each
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bench.media.errors import UserError
@@ -30,17 +30,35 @@ def check(folder: Path, report: Report) -> None:
 def _check_file(path: Path, build: Callable, report: Report) -> None:
     import torch
 
-    document = parse_json(path.read_text("utf-8"), str(path))
-    if "keys" not in document:
-        raise UserError(f"{path}: has no 'keys', the table of parameters")
-    expected = {name: tuple(entry["shape"]) for name, entry in document["keys"].items()}
+    expected, _ = read_manifest(path)
     try:
         with torch.device("meta"):
             network = build(expected)
     except KeyError as error:
         report.mismatch(path.name, f"has no parameter {error}")
         return
-    ours = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    compare_shapes(path.name, shapes_of(network.state_dict()), expected, report)
+
+
+def read_manifest(path: Path) -> tuple[Shapes, dict]:
+    """Names and shapes of a file, and the whole of what it says.
+
+    Raises:
+        UserError: it has no table of parameters.
+    """
+    document = parse_json(path.read_text("utf-8"), str(path))
+    if "keys" not in document:
+        raise UserError(f"{path}: has no 'keys', the table of parameters")
+    return {name: tuple(entry["shape"]) for name, entry in document["keys"].items()}, document
+
+
+def shapes_of(state: Mapping) -> Shapes:
+    """Names and shapes of a state dict."""
+    return {name: tuple(value.shape) for name, value in state.items()}
+
+
+def compare_shapes(name: str, ours: Shapes, expected: Shapes, report: Report) -> None:
+    """Record whether two networks have the same parameters, under the name of a file."""
     problems = [
         *(f"ours lacks {name}" for name in expected if name not in ours),
         *(f"ours has {name} besides" for name in ours if name not in expected),
@@ -51,9 +69,9 @@ def _check_file(path: Path, build: Callable, report: Report) -> None:
         ),
     ]
     if problems:
-        report.mismatch(path.name, f"{len(problems)} differences: {'; '.join(problems[:3])}")
+        report.mismatch(name, f"{len(problems)} differences: {'; '.join(problems[:3])}")
     else:
-        report.errors[path.name] = 0.0
+        report.errors[name] = 0.0
 
 
 def _denoiser(base: str) -> Callable:

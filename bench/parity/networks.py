@@ -93,10 +93,15 @@ def load_part(network, dump: Dump, prefix: str):
     Raises:
         UserError: names or shapes differ.
     """
+    return load_state(network, dump.part(prefix), f"{dump.io}: the weights {prefix}*")
+
+
+def load_state(network, state: dict, what: str):
+    """The network with these parameters, in eval mode; `what` they are called in an error, otherwise as `load_part`."""
     try:
-        network.load_state_dict(dump.part(prefix))
+        network.load_state_dict(state)
     except RuntimeError as error:
-        raise UserError(f"{dump.io}: the weights {prefix}* do not fit the config beside them: {error}") from error
+        raise UserError(f"{what} do not fit the config beside them: {error}") from error
     return network.eval()
 
 

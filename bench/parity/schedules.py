@@ -16,7 +16,7 @@ import numpy as np
 from bench.parity.files import parse_json
 from bench.parity.report import Report
 
-GROUPS = {"hallo": ("hallo_ddim", "hallo_train"), "memo": ("memo_flow",)}
+GROUPS = {"hallo": ("hallo_ddim", "hallo_train"), "memo": ("memo_flow",), "wan_vocal": ("sa_infer", "sa_train")}
 
 
 def check(folder: Path, report: Report) -> None:
@@ -39,11 +39,17 @@ def _scheduler(group: str):
     from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
 
     from methods.hallo import pipeline, train
+    from methods.stableavatar.config import StableAvatarConfig
+
+    def shifted() -> FlowMatchEulerDiscreteScheduler:
+        return FlowMatchEulerDiscreteScheduler(shift=StableAvatarConfig().shift)
 
     return {
         "hallo_ddim": lambda: DDIMScheduler(**pipeline.SCHEDULE),
         "hallo_train": lambda: DDIMScheduler(**train.TRAINING_SCHEDULE),
         "memo_flow": FlowMatchEulerDiscreteScheduler,
+        "sa_infer": shifted,
+        "sa_train": shifted,
     }[group]()
 
 
@@ -52,7 +58,9 @@ def _check_tables(prefix: str, scheduler, records: dict, vectors: dict, report: 
     if "timesteps" in records:
         scheduler.set_timesteps(len(records["timesteps"]))
     for name, values in records.items():
-        if table := re.fullmatch(r"(\w+)(?:\[(.*)\])?", name):
+        if name == "n":
+            report.compare(prefix + name, len(scheduler.timesteps), values)
+        elif table := re.fullmatch(r"(\w+)(?:\[(.*)\])?", name):
             whole = np.asarray(getattr(scheduler, table[1]))
             report.compare(prefix + name, whole[_index(table[2])] if table[2] else whole, values)
         elif match := re.match(r"(velocity|add_noise) t=(\d+) ", name):

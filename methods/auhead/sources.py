@@ -10,10 +10,14 @@ import numpy as np
 
 from bench.media.au import FEAFA_UNITS
 from bench.media.clip import SAMPLE_RATE, read_audio
-from methods.auhead.authoring import expression_aus, file_aus, stretched
+from methods.auhead.authoring import expression_aus
 from methods.auhead.config import AUHeadConfig
 from methods.auhead.stage1.load import load_stage1
-from methods.generator import GenerationError, Request
+from methods.conditioning.aus import checked_aus, file_aus, stretched
+from methods.generator import Request
+
+VOCABULARY = "feafa24"
+ADVICE = "give an AU track, or set au_source=stage1 or au_source=none"
 
 
 class AUSource:
@@ -40,7 +44,7 @@ class AUSource:
         """
         if self.config.au_source == "none":
             return None
-        aus = checked_aus(self._source_aus(request), request.num_frames)
+        aus = checked_aus(self._source_aus(request), request.num_frames, VOCABULARY, ADVICE)
         if self.config.expression is None:
             return aus
         return np.maximum(aus, expression_aus(self.config.expression, request.num_frames, request.fps))
@@ -58,7 +62,7 @@ class AUSource:
             return request.aus
         if config.aus is None:
             return np.zeros((request.num_frames, len(FEAFA_UNITS)), np.float32)
-        return file_aus(config.aus, request.num_frames, request.fps, config.aus_length)
+        return file_aus(config.aus, request.num_frames, request.fps, VOCABULARY, config.aus_length)
 
     def _predicted(self, request: Request) -> np.ndarray:
         """Stage 1 on the request's speech, or on another reading of it, whose AUs are stretched (appendix B)."""
@@ -67,30 +71,4 @@ class AUSource:
         audio = read_audio(self.config.emotional_audio)
         num_frames = math.ceil(len(audio) / SAMPLE_RATE * request.fps)
         predicted = self.stage1.predict_aus(audio, num_frames, request.fps, request.emotion).aus
-        return stretched(predicted, request.num_frames)
-
-
-def checked_aus(aus: np.ndarray | None, num_frames: int) -> np.ndarray:
-    """The AUs of a request, if a generator can use them: float32 (T, 24).
-
-    Raises:
-        GenerationError: none, another vocabulary, another length, or values that are not in [0, 1].
-    """
-    if aus is None:
-        raise GenerationError("the request has no AUs; give an AU track, or set au_source=stage1 or au_source=none")
-    if aus.ndim != 2 or aus.shape[1] != len(FEAFA_UNITS):
-        raise GenerationError(
-            f"AUs are {aus.shape}, and AUHead takes the {len(FEAFA_UNITS)} of feafa24, one row a frame; "
-            "`bench.media.au_maps` converts other vocabularies"
-        )
-    if len(aus) != num_frames:
-        raise GenerationError(
-            f"the AU track has {len(aus)} rows for {num_frames} frames; give one row for each, or resample it"
-        )
-    if not np.isfinite(aus).all():
-        raise GenerationError(
-            f"the AU track has no values in {int((~np.isfinite(aus)).any(1).sum())} of {len(aus)} frames; fill them"
-        )
-    if aus.min() < 0 or aus.max() > 1:
-        raise GenerationError(f"AUs lie in [{aus.min():g}, {aus.max():g}], and feafa24 in [0, 1]; is it another scale?")
-    return aus.astype(np.float32)
+        return stretched(predicted, request.num_frames, VOCABULARY)

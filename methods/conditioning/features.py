@@ -101,13 +101,18 @@ def encoder_tag(encoders: Encoders | type[Encoders]) -> str:
 
 def save_features(path: Path, features: Mapping[str, np.ndarray], encoders: Encoders, clip_sha256: str) -> None:
     """Write features of a clip; the file appears whole or not at all."""
+    arrays = {name: features[name] for name in NAMES}
+    save_arrays(path, arrays, {"encoders": encoder_tag(encoders), "clip_sha256": clip_sha256})
+
+
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: dict[str, str]) -> None:
+    """Write a safetensors file that appears whole or not at all."""
     from safetensors.numpy import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        contiguous = {name: np.ascontiguousarray(features[name]) for name in NAMES}
-        save_file(contiguous, part, {"encoders": encoder_tag(encoders), "clip_sha256": clip_sha256})
+        save_file({name: np.ascontiguousarray(values) for name, values in arrays.items()}, part, metadata)
         with open(part, "rb") as file:
             os.fsync(file.fileno())
         os.replace(part, path)

@@ -1,7 +1,6 @@
 """The reference image, not moving: the floor for everything that moves. It needs no privilege."""
 
-import numpy as np
-
+from bench.media.clip import resized
 from methods.generator import Frames, Generator, Request
 
 
@@ -12,14 +11,5 @@ class StillImage(Generator):
     control = True
 
     def generate(self, request: Request) -> Frames:
-        reference = _fit(request.reference, request.height, request.width)
+        reference = resized(request.reference, (request.height, request.width))
         return (reference[None] for _ in range(request.num_frames))
-
-
-def _fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    import cv2
-
-    if image.shape[:2] == (height, width):
-        return image
-    shrinks = height * width < image.shape[0] * image.shape[1]
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)

@@ -62,6 +62,13 @@ class SynthFaceReader:
         _, boxes, counts = self._look(np.asarray(frames))
         return np.where((counts.argmax(1) == 1)[:, None, None], boxes, np.float32(np.nan))
 
+    def cells(self, frames: np.ndarray) -> torch.Tensor:
+        """float32 (T, 16, 128) on the CPU: the last feature map of every frame uint8 (T, H, W, 3), 4 x 4 cells row by row."""
+        import torch
+
+        with torch.inference_mode():
+            return self._network.cells(network_input(frames).to(self._device)).cpu()
+
     def _look(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         import torch
 

@@ -34,6 +34,10 @@ class FaceNetwork(nn.Module):
         features = self.body(pixels)
         return self.embedding(features), 0.5 + self.boxes(features).unflatten(1, (2, 4)), self.count(features)
 
+    def cells(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(n, 16, 128): what the heads see of each of the 4 x 4 cells, row by row."""
+        return self.body[:-1](pixels).flatten(2).transpose(1, 2)
+
 
 class Residual(nn.Module):
     """x + f(x), f two 3 x 3 convolutions, each after a norm."""

@@ -46,8 +46,27 @@ class FacePictures:
         from_clips = rng.random(count) < CLIP_SHARE
         drawn = [_one(self._clips if clip else self._stills, rng) for clip in from_clips]
         mirrored = rng.random(count) < 0.5
-        pairs = [mirror(*pair) if flip else pair for pair, flip in zip(drawn, mirrored, strict=True)]
-        return Faces(*(np.stack(column) for column in zip(*pairs, strict=True)))
+        return _stacked([mirror(*pair) if flip else pair for pair, flip in zip(drawn, mirrored, strict=True)])
+
+    def draw_stills(self, rng: np.random.Generator, count: int) -> Faces:
+        """Stills at random, half of them mirrored."""
+        return _stacked([_maybe_mirrored(*_one(self._stills, rng), rng) for _ in range(count)])
+
+    def draw_videos(self, rng: np.random.Generator, count: int, length: int) -> Faces:
+        """Stretches of `length` frames of clips at random, half of them mirrored: frames uint8 (count, length, 128, 128, 3)
+        and landmarks float32 (count, length, 478, 2)."""
+        clips, frames = self._clips.frames.shape[:2]
+        drawn = []
+        for clip, start in zip(
+            rng.integers(clips, size=count), rng.integers(frames - length + 1, size=count), strict=True
+        ):
+            part = np.s_[clip, start : start + length]
+            drawn.append(_maybe_mirrored(self._clips.frames[part], self._clips.landmarks[part], rng))
+        return _stacked(drawn)
+
+    def every_clip(self, length: int) -> Faces:
+        """The first `length` frames of every clip, as `draw_videos` gives them."""
+        return Faces(*(np.array(values[:, :length]) for values in self._clips))
 
     def draw_people(self, rng: np.random.Generator, people: int, each: int) -> tuple[Faces, np.ndarray]:
         """`each` stills of each of `people`, and the number of the person (people * each,)."""
@@ -74,6 +93,15 @@ def _one(source: Faces, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarra
     return source.frames[at], source.landmarks[at]
 
 
-def mirror(frame: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A frame (H, W, 3) and its points (N, 2) as in a mirror."""
-    return frame[:, ::-1], np.stack([frame.shape[1] - 1 - points[:, 0], points[:, 1]], axis=1)
+def _maybe_mirrored(frames: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    return mirror(frames, points) if rng.random() < 0.5 else (frames, points)
+
+
+def _stacked(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Faces:
+    return Faces(*(np.stack(column) for column in zip(*pairs, strict=True)))
+
+
+def mirror(frames: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Frames (..., H, W, 3) and their points (..., N, 2) as in a mirror."""
+    x, y = np.moveaxis(points, -1, 0)
+    return frames[..., ::-1, :], np.stack([frames.shape[-2] - 1 - x, y], axis=-1)

@@ -5,12 +5,12 @@ A program sees exactly the frames of the view (rate, size, length), as PNG files
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from bench.media import program
 from bench.media.errors import MissingPrerequisite
 
 LOG_LINES = 15
@@ -53,30 +53,10 @@ def run_program(what: str, command: list[str], timeout: float | None = None) -> 
     Raises:
         MissingPrerequisite: it cannot be started, failed or ran out of time; the message ends with its last lines.
     """
-    try:
-        result = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=timeout,
-            check=False,
-        )
-    except OSError as error:
-        raise MissingPrerequisite(f"could not {what}: {command[0]} does not start ({error})") from error
-    except subprocess.TimeoutExpired as error:
-        raise MissingPrerequisite(
-            f"could not {what}: {command[0]} did not end within {timeout:.0f} s; its log ends with:\n"
-            f"{log_tail(error.output)}"
-        ) from error
-    if result.returncode:
-        raise MissingPrerequisite(
-            f"could not {what}: {command[0]} ended with status {result.returncode}; its log ends with:\n"
-            f"{log_tail(result.stdout)}"
-        )
-
-
-def log_tail(output: bytes | None) -> str:
-    """The last lines of what a program printed, indented."""
-    lines = [line for line in (output or b"").decode(errors="replace").splitlines() if line.strip()]
-    return "\n".join(f"    {line}" for line in lines[-LOG_LINES:]) or "    (nothing)"
+    with tempfile.TemporaryDirectory(prefix="au-bench-") as folder:
+        log = Path(folder) / "log.txt"
+        try:
+            program.run_program(command, log, timeout)
+        except program.ProgramFailed as error:
+            tail = "\n".join(f"    {line}" for line in program.log_tail(log, LOG_LINES)) or "    (nothing)"
+            raise MissingPrerequisite(f"could not {what}: {error}; its log ends with:\n{tail}") from error

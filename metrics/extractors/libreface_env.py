@@ -10,12 +10,13 @@ frame without a face; numpy is held below 2, which torch 2.0.0 was built for.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
+from bench.media import environment
+from bench.media.cache import cache_dir
+from bench.media.environment import python_of
 from bench.media.errors import MissingPrerequisite
 from metrics.extractors.external import run_program
 
@@ -45,12 +46,8 @@ READY = "ready.json"
 
 
 def default_prefix() -> Path:
-    """envs/libreface in the cache folder: `AU_BENCH_CACHE`, or au-talking-head-bench below the user's."""
-    if folder := os.environ.get("AU_BENCH_CACHE"):
-        cache = Path(folder).expanduser()
-    else:
-        cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "au-talking-head-bench"
-    return cache / "envs" / "libreface"
+    """Where `bench fetch libreface` puts it."""
+    return cache_dir() / "envs" / "libreface"
 
 
 def create(prefix: Path) -> None:
@@ -84,11 +81,6 @@ def is_ready(prefix: Path) -> bool:
     return content.get("package") == PACKAGE and python_of(prefix).exists()
 
 
-def python_of(prefix: Path) -> Path:
-    """The environment's Python."""
-    return prefix / "Scripts" / "python.exe" if os.name == "nt" else prefix / "bin" / "python"
-
-
 def weights_of(prefix: Path) -> Path:
     """Folder of LibreFace's weights (USC research licence, non-commercial)."""
     return prefix / "weights"
@@ -100,19 +92,10 @@ def find_python() -> Path:
     Raises:
         MissingPrerequisite: there is none.
     """
-    if sys.version_info[:2] in PYTHONS:
-        return Path(sys.executable)
-    for major, minor in PYTHONS:
-        found = shutil.which(f"python{major}.{minor}")
-        if found and _runs(found):
-            return Path(found)
+    if found := environment.find_python(PYTHONS):
+        return found
     versions = " or ".join(f"{major}.{minor}" for major, minor in PYTHONS)
     raise MissingPrerequisite(
         f"LibreFace 0.2.0 needs Python {versions}, and none is on PATH (this is {sys.version_info[0]}."
         f"{sys.version_info[1]}); install one, then run: python -m bench fetch libreface"
     )
-
-
-def _runs(interpreter: str) -> bool:
-    """Whether it starts: a version manager puts names on PATH of Pythons that are not installed."""
-    return subprocess.run([interpreter, "-c", ""], capture_output=True, check=False).returncode == 0

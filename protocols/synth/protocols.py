@@ -78,14 +78,26 @@ class Synth(Protocol):
 
     def training_cases(self, data: Path | None) -> list[Case]:
         """One clip of each of TRAINING_PEOPLE, the same for every synthetic protocol."""
+        people = identities("train", TRAINING_PEOPLE)
+        rounds = len(identities("test"))
+        expressions = [
+            (EXPRESSION_STEP * (j // rounds) + PERSON_STEP * j) % len(EXPRESSIONS) for j in range(len(people))
+        ]
+        return self._of_training_people(data, expressions)
+
+    def neutral_cases(self, data: Path | None) -> list[Case]:
+        """A neutral clip of each of them, before the same background."""
+        return self._of_training_people(data, [EXPRESSIONS.index(("neutral", 1))] * TRAINING_PEOPLE)
+
+    def _of_training_people(self, data: Path | None, expressions: Sequence[int]) -> list[Case]:
+        """The clip of each person with these expressions."""
         if data is None:
             raise UserError("a synthetic protocol needs a folder to render into: --data DIR")
         people = identities("train", TRAINING_PEOPLE)
-        rounds = len(identities("test"))
-        specs = []
-        for j in range(len(people)):
-            expression = (EXPRESSION_STEP * (j // rounds) + PERSON_STEP * j) % len(EXPRESSIONS)
-            specs.append(self._target(people, j, expression, "outdoor" if j % OUTDOOR_EVERY == 0 else "studio"))
+        specs = [
+            self._target(people, j, expression, "outdoor" if j % OUTDOOR_EVERY == 0 else "studio")
+            for j, expression in enumerate(expressions)
+        ]
         return [self._case(data, spec, spec) for spec in specs]
 
     def folder(self, data: Path, family: Family | None = None) -> Path:

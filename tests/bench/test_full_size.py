@@ -11,6 +11,7 @@ from bench import full_size
 from bench.cli.app import main
 from bench.full_size import dry_run, measure, write_performance
 from bench.media.errors import UserError
+from methods.talking_dit import sizes as video_sizes
 from methods.talking_unet import memory, sizes
 
 MILLIONS = {
@@ -40,6 +41,34 @@ def test_published_sizes(base):
     remembered = plan.inference_bytes - 2 * weights
     assert remembered / 1e9 == pytest.approx({"hallo": 0.0, "memo": 6.9}[base], abs=0.15)
     assert plan.training_bytes == 4 * weights + 12 * plan.trained
+
+
+@pytest.mark.parametrize(
+    ("method", "millions"),
+    [
+        ("stableavatar", {"base": 1564.43, "vocal path": 183.0}),
+        ("iuface", {"base": 1564.43, "vocal path": 183.0, "AU path": 143.81}),
+    ],
+)
+def test_video_transformer(method, millions):
+    """Oracles: specs/methods.md 3.1, 3.2; IUFace's Table 3, 1.89 B; section 8.4: all but embeddings and output is trained."""
+    plan = dry_run(method)
+    assert {name: round(count / 1e6, 2) for name, count in plan.parameters.items()} == millions
+    assert plan.output == (3, 16, 21, 64, 64)
+    total = sum(plan.parameters.values())
+    assert 28e6 < total - plan.trained < 32e6
+    assert plan.inference_bytes == 2 * total and plan.training_bytes == 4 * total + 12 * plan.trained
+
+
+def test_video_transformer_measured(monkeypatch):
+    """At the small size the work is really done."""
+    monkeypatch.setattr(video_sizes, "IUFACE_FULL", video_sizes.IUFACE_SYNTH)
+    rows = measure("iuface", "cpu", size=64, frames=5, train=False, repeats=1)
+    assert [row["work"] for row in rows] == ["denoising step, one by one", "denoising step"]
+    assert all(row["frames"] == 5 and 0 < row["seconds"] < 60 for row in rows)
+    for wrong, words in (({"frames": 6}, "4 k"), ({"train": True}, "--no-train")):
+        with pytest.raises(UserError, match=words):
+            measure("iuface", "cpu", **{"size": 64, "frames": 5, "train": False, **wrong})
 
 
 def test_an_adapter_is_all_that_trains():

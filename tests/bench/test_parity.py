@@ -254,7 +254,7 @@ def test_what_the_folder_lacks(bench, hallo_folder, tmp_path):
 
 
 def test_unknown_backbone(golden):
-    with pytest.raises(UserError, match="hallo, memo"):
+    with pytest.raises(UserError, match="hallo, memo, wan_vocal"):
         check_backbone("sonic", golden)
 
 
@@ -286,6 +286,8 @@ def test_manifests_are_strict(golden, tmp_path):
         ("memo", "memo_flow", "3 steps first8", 2),
         ("memo", "memo_flow", "sigmas", None),
         ("hallo", "hallo_ddim", "alphas_cumprod[::111]", None),
+        ("wan_vocal", "sa_infer", "sigmas", None),
+        ("wan_vocal", "sa_train", "timesteps[::111]", None),
     ],
 )
 def test_schedules_are_checked(golden, tmp_path, backbone, group, name, row):

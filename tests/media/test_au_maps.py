@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.media import au
 from bench.media.au import VOCABULARIES, AUTrack
-from bench.media.au_maps import ARKIT_TO_FEAFA, DEAD_ZONE_FLOOR, MAPS, REST, base_name, convert, dead_zone_of
+from bench.media.au_maps import ARKIT_TO_FEAFA, DEAD_ZONE_FLOOR, MAPS, REST, base_name, convert, dead_zone_of, read
 from bench.media.clip import Clip
+from bench.media.errors import MediaError
 from benchmarks.measure_dead_zone import blendshapes, measure
 from metrics.extractors.landmarks import Landmarks
 
@@ -230,3 +232,29 @@ def loudness(clip: Clip) -> np.ndarray:
     samples = np.zeros(75 * 640)
     samples[: len(clip.audio)] = clip.audio[: len(samples)]
     return 20 * np.log10(np.sqrt((samples.reshape(75, 640) ** 2).mean(1)) + 1e-4)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json"])
+def test_a_file_in_another_vocabulary_is_read_through_the_map(tmp_path, suffix):
+    track = AUTrack(np.random.default_rng(0).random((9, 24), np.float32), 25.0, "feafa24")
+    path = tmp_path / f"track{suffix}"
+    au.write(track, path)
+    np.testing.assert_array_equal(read(path, "openface35").values, convert(track, "openface35").values)
+    np.testing.assert_array_equal(read(path, "feafa24").values, track.values)
+
+
+def test_a_file_with_both_gives_its_own_columns(tmp_path):
+    """Oracle: values that no map could have made."""
+    feafa = AUTrack(np.zeros((9, 24), np.float32), 25.0, "feafa24")
+    openface = AUTrack(np.full((9, 35), 0.5, np.float32), 25.0, "openface35")
+    au.write(feafa, tmp_path / "both.csv", openface)
+    np.testing.assert_array_equal(read(tmp_path / "both.csv", "openface35").values, openface.values)
+    np.testing.assert_array_equal(read(tmp_path / "both.csv", "feafa24").values, feafa.values)
+
+
+def test_a_file_that_no_map_leads_from_is_refused(tmp_path):
+    au.write(AUTrack(np.zeros((9, 24), np.float32), 25.0, "libreface24"), tmp_path / "track.json")
+    with pytest.raises(MediaError, match="track.json: no map from libreface24 to openface35"):
+        read(tmp_path / "track.json", "openface35")
+    with pytest.raises(MediaError, match="nothing.csv"):
+        read(tmp_path / "nothing.csv", "openface35")

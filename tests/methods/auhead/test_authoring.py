@@ -7,8 +7,9 @@ from pydantic import ValidationError
 from bench.media import au
 from bench.media.errors import MediaError, UserError
 from bench.media.head import Head
-from methods.auhead.authoring import EXPRESSIONS, Expression, expression_aus, file_aus, stretched
+from methods.auhead.authoring import EXPRESSIONS, expression_aus
 from methods.auhead.config import AUHeadMemoConfig
+from methods.conditioning.aus import Expression, file_aus, stretched
 from methods.generator import GenerationError
 
 NAMES = au.vocabulary("feafa24").names
@@ -82,11 +83,11 @@ def test_what_cannot_be_read_is_refused(text, says):
 def test_stretching_is_linear_and_keeps_the_ends():
     aus = np.random.default_rng(0).random((7, 24), np.float32)
     for num_frames in (1, 7, 19):
-        found = stretched(aus, num_frames)
+        found = stretched(aus, num_frames, "feafa24")
         for column in range(24):
             at = np.linspace(0, 6, num_frames)
             np.testing.assert_allclose(found[:, column], np.interp(at, np.arange(7), aus[:, column]), atol=1e-6)
-    np.testing.assert_array_equal(stretched(aus, 7), aus)
+    np.testing.assert_array_equal(stretched(aus, 7, "feafa24"), aus)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".json"])
@@ -94,20 +95,20 @@ def test_a_file_at_five_rows_a_second_drives_a_video_at_25(tmp_path, suffix):
     track = au.AUTrack(np.random.default_rng(0).random((10, 24), np.float32), 5.0, "feafa24")
     path = tmp_path / f"track{suffix}"
     au.write(track, path)
-    np.testing.assert_allclose(file_aus(path, 50, 25.0), track.resample(25.0, 50).values)
-    np.testing.assert_allclose(file_aus(path, 80, 25.0, "stretch"), stretched(track.values, 80))
+    np.testing.assert_allclose(file_aus(path, 50, 25.0, "feafa24"), track.resample(25.0, 50).values)
+    np.testing.assert_allclose(file_aus(path, 80, 25.0, "feafa24", "stretch"), stretched(track.values, 80, "feafa24"))
 
 
 def test_files_of_another_length_or_vocabulary_are_refused(tmp_path):
     path = tmp_path / "track.csv"
     au.write(au.AUTrack(np.zeros((50, 24), np.float32), 25.0, "feafa24"), path)
     with pytest.raises(GenerationError, match="lasts 2.00 s and the video 3.00 s.*aus_length=stretch"):
-        file_aus(path, 75, 25.0)
+        file_aus(path, 75, 25.0, "feafa24")
     au.write(au.AUTrack(np.zeros((50, 17), np.float32), 25.0, "openface17"), path)
     with pytest.raises(MediaError, match="feafa24"):
-        file_aus(path, 50, 25.0)
+        file_aus(path, 50, 25.0, "feafa24")
     with pytest.raises(MediaError, match="nowhere"):
-        file_aus(tmp_path / "nowhere.csv", 50, 25.0)
+        file_aus(tmp_path / "nowhere.csv", 50, 25.0, "feafa24")
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ import pytest
 from bench.media import au
 from bench.media.errors import UserError
 from methods.auhead import sources
-from methods.auhead.authoring import expression_aus, stretched
+from methods.auhead.authoring import expression_aus
 from methods.auhead.config import AUHeadMemoConfig
 from methods.auhead.generator import added_weights
 from methods.auhead.sources import AUSource
+from methods.conditioning.aus import stretched
 from methods.generator import AUAnswer, GenerationError
 from tests.methods.fakes import request
 
@@ -56,7 +57,7 @@ def test_an_emotional_reading_is_heard_instead_and_stretched(stage1, tmp_path):
         file.setparams((1, 2, 16000, len(samples), "NONE", ""))
         file.writeframes((samples * 32767).astype("<i2").tobytes())
     found = source(emotional_audio=tmp_path / "reading.wav")(request(12))
-    assert (found == stretched(TRACK[:20], 12)).all()
+    assert (found == stretched(TRACK[:20], 12, "feafa24")).all()
     np.testing.assert_allclose(stage1.asked[0][0], samples, atol=1e-4)
 
 

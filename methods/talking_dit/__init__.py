@@ -1,0 +1,1 @@
+"""The video transformer that StableAvatar and IUFace share, on stock diffusers classes."""
