@@ -24,7 +24,7 @@ def table(group: str) -> str:
     rows = [
         _row(entry, SHIPPED_ROOT / entry.shipped)
         for entry in Weights().files.values()
-        if entry.shipped and entry.shipped.startswith(FOLDERS[group]) and (SHIPPED_ROOT / entry.shipped).is_file()
+        if entry.shipped and entry.shipped.startswith(FOLDERS[group]) and _is_committed(entry)
     ]
     return "\n".join([HEAD, *rows])
 
@@ -35,6 +35,11 @@ def renewed(card: str) -> str:
         begin, end = f"<!-- {group} -->\n", f"<!-- end of {group} -->"
         card = re.sub(f"(?s){begin}.*{end}", lambda _, b=begin, e=end, g=group: f"{b}{table(g)}\n{e}", card)
     return card
+
+
+def _is_committed(entry: WeightFile) -> bool:
+    """Whether the repository holds the file, not only a machine that has trained it: then git can restore it."""
+    return (entry.how or "").startswith("git restore") and (SHIPPED_ROOT / entry.shipped).is_file()
 
 
 def _row(entry: WeightFile, path: Path) -> str:
