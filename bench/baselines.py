@@ -89,7 +89,9 @@ def _make_environment(place: Place, say: Callable[[str], None]) -> None:
     place.unfinished.unlink()
 
 
-def _fetch(place: Place, path: str, group: Checkpoints, file: str, weights: Weights, say: Callable[[str], None]) -> None:
+def _fetch(
+    place: Place, path: str, group: Checkpoints, file: str, weights: Weights, say: Callable[[str], None]
+) -> None:
     say(f"{place.name}: {path} from {group.source}, {group.licence}")
     if group.url:
         address = group.url + file if group.url.endswith("/") else group.url
@@ -105,9 +107,13 @@ def _fetch(place: Place, path: str, group: Checkpoints, file: str, weights: Weig
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
-        raise MissingPrerequisite(f"{place.name}: downloading {path} needs huggingface_hub: pip install huggingface_hub") from error
+        raise MissingPrerequisite(
+            f"{place.name}: downloading {path} needs huggingface_hub: pip install huggingface_hub"
+        ) from error
     try:
-        snapshot_download(group.hub, revision=group.revision, allow_patterns=[file], local_dir=place.repository / group.into)
+        snapshot_download(
+            group.hub, revision=group.revision, allow_patterns=[file], local_dir=place.repository / group.into
+        )
     except (OSError, ValueError) as error:  # What huggingface_hub raises for no network, no access, no such file.
         raise MissingPrerequisite(
             f"{place.name}: {path} cannot be downloaded from {group.source} ({error}). Where its page asks for an account, "

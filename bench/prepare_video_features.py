@@ -144,17 +144,15 @@ def prepare_video_features(
     for case in cases:
         if case.id not in windows:
             continue
-        found = (
-            of_person[case.identity]
-            if reference == "neutral"
-            else [references[case.id]]
-            if case.id in references
-            else []
-        )
+        if reference == "neutral":
+            # A neutral clip is trained on too, and then stands for the person in other clips only.
+            found = [path for path in of_person[case.identity] if path != references.get(case.id)]
+        else:
+            found = [references[case.id]] if case.id in references else []
         if found:
             clips.append(VideoClip(windows[case.id], texts[case.id], tuple(found)))
         else:
-            failed[case.id] = unshown.get(case.id, f"no neutral clip of {case.identity} to take a reference from")
+            failed[case.id] = unshown.get(case.id, f"no other neutral clip of {case.identity} to take a reference from")
     say_failures(failed, progress)
     if not clips:
         raise UserError(f"none of the {len(cases)} clips can be trained on; the reasons are above")

@@ -69,11 +69,13 @@ PROTOCOLS = {
 TRAININGS = {
     "synth_experts": "bench.synth_experts:SynthExperts",
     "synth_encoders": "bench.synth_encoders:SynthEncoders",
-    "memo": "bench.train_methods:MemoTraining",
-    "hallo": "bench.train_methods:HalloTraining",
-    "auhead_memo": "bench.train_methods:AUHeadMemoTraining",
-    "auhead_hallo": "bench.train_methods:AUHeadHalloTraining",
+    "memo": "bench.train_unets:MemoTraining",
+    "hallo": "bench.train_unets:HalloTraining",
+    "auhead_memo": "bench.train_unets:AUHeadMemoTraining",
+    "auhead_hallo": "bench.train_unets:AUHeadHalloTraining",
     "auhead_stage1": "bench.train_stage1:Stage1Training",
+    "stableavatar": "bench.train_video:StableAvatarTraining",
+    "iuface": "bench.train_video:IUFaceTraining",
 }
 """Name -> what `bench train NAME` runs."""
 

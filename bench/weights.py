@@ -144,7 +144,9 @@ class Weights:
     def obtain(self, entry: WeightFile, final: Path, progress: Callable[[int, int | None], None]) -> Path:
         """Download a file to `final` and check it against its pin, as `fetch` does; it need not be in the lock."""
         if is_offline():
-            raise UserError(f"{entry.name}: not in {final.parent}, and --offline (or HF_HUB_OFFLINE) forbids the download")
+            raise UserError(
+                f"{entry.name}: not in {final.parent}, and --offline (or HF_HUB_OFFLINE) forbids the download"
+            )
         part = final.with_name(f"{final.name}.{os.getpid()}.part")
         part.parent.mkdir(parents=True, exist_ok=True)
         try:

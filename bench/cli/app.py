@@ -192,17 +192,20 @@ def prepare(
         int | None, typer.Option(min=1, help="synth: clips of each; by default 22, one of each expression.")
     ] = None,
     features: Annotated[
-        Literal["memo", "hallo", "auhead_memo", "auhead_hallo"] | None,
+        Literal["memo", "hallo", "auhead_memo", "auhead_hallo", "stableavatar", "iuface"] | None,
         typer.Option(help="Also compute what this method is trained on; without --root, of clips that are there."),
     ] = None,
     separate_vocals: Annotated[
         bool, typer.Option("--separate-vocals", help="Features of speech without music and noise.")
     ] = False,
+    prompts: Annotated[
+        Path | None, typer.Option(help="stableavatar, iuface: JSON, clip id or identity -> prompt; by default one for all.")
+    ] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Official layout in, checked manifest out. Interrupted work continues where it stopped."""
-    from bench.cli.preparing import prepare_real, prepare_synthetic, prepare_training_features
+    from bench.cli.preparing import VIDEO_METHODS, prepare_real, prepare_synthetic, prepare_training_features
 
     if dataset == "synth" and (root or limit or storage != "lossless"):
         raise UserError("prepare synth renders lossless clips of its own: it takes no --root, --storage or --limit")
@@ -210,12 +213,14 @@ def prepare(
         raise UserError("--split, --identities and --clips-per-identity go with `prepare synth` only")
     if separate_vocals and features is None:
         raise UserError("--separate-vocals goes with --features: the clips keep their sound")
+    if prompts and features not in VIDEO_METHODS:
+        raise UserError(f"--prompts goes with --features {' or '.join(VIDEO_METHODS)}")
     if dataset == "synth":
         prepare_synthetic(out, split, identities, clips_per_identity, size, workers, as_json and not features)
     elif root or features is None:
         prepare_real(dataset, root, out, size, storage, workers, limit, as_json and not features)
     if features:
-        prepare_training_features(dataset, out, features, separate_vocals, device, as_json)
+        prepare_training_features(dataset, out, features, separate_vocals, prompts, device, as_json)
 
 
 @app.command()

@@ -18,7 +18,7 @@ from bench.weights import Weights
 def checkup(as_json: bool) -> None:
     """Print one line per thing a run may need."""
     weights = Weights()
-    findings = [_python(), _device(), _cache(), _credentials(), *_metrics(weights), *_plugins()]
+    findings = [_python(), _device(), _cache(), _credentials(), *_metrics(weights), *_methods(), *_plugins()]
     if as_json:
         print_json({"environment": environment(), "findings": findings})
         return
@@ -71,6 +71,14 @@ def _metrics(weights: Weights) -> list[dict]:
 
     lacking = {metric.key: metric_lacks(metric, weights) for metric in registry.all_metrics()}
     return [_finding(problem is None, f"metric {key}", problem) for key, problem in lacking.items()]
+
+
+def _methods() -> list[dict]:
+    from bench.cli.listing import method_lacks
+
+    methods = {name: registry.method(name) for name in registry.METHODS}
+    lacking = {name: method_lacks(method) for name, method in methods.items() if not method.control}
+    return [_finding(problem is None, f"method {name}", problem) for name, problem in lacking.items()]
 
 
 def _plugins() -> list[dict]:

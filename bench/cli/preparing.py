@@ -63,26 +63,44 @@ def prepare_synthetic(
         print_json(manifest.model_dump(mode="json"))
 
 
+VIDEO_METHODS = ("stableavatar", "iuface")
+"""Methods with the video transformer; their features are `bench.prepare_video_features`."""
+
+
 def prepare_training_features(
-    dataset: str, out: Path, method: str, separate_vocals: bool, device: str, as_json: bool
+    dataset: str, out: Path, method: str, separate_vocals: bool, prompts: Path | None, device: str, as_json: bool
 ) -> None:
     """Compute what a method is trained on, of every clip of a prepared folder; the exit code is 1 where one has none."""
     from bench.device import resolve_device
-    from bench.prepare_features import FeatureSource, prepare_features
     from bench.weights import Weights
     from protocols.manifest import read_manifest
     from protocols.published import clip_case
 
     manifest = read_manifest(out, dataset)
-    base = "memo" if method.endswith("memo") else "hallo"
-    source = FeatureSource(base, "synth" if dataset == "synth" else "full", separate_vocals)
-    prepared = prepare_features(
-        [clip_case(out, clip, clip) for clip in manifest.clips], out, source,
-        weights=Weights(), progress=make_progress(), device=resolve_device(device), fps=manifest.fps,
-    )  # fmt: skip
-    if as_json:
-        print_json({"folder": str(prepared.folder), "files": len(prepared.files), "failed": prepared.failed})
+    cases = [clip_case(out, clip, clip) for clip in manifest.clips]
+    model = "synth" if dataset == "synth" else "full"
+    common = {
+        "weights": Weights(), "progress": make_progress(), "device": resolve_device(device), "fps": manifest.fps,
+    }  # fmt: skip
+    if method in VIDEO_METHODS:
+        from bench.prepare_video_features import VideoFeatureSource, prepare_video_features
+        from protocols.protocol import NEUTRAL
+
+        neutral = [case for case in cases if case.emotion in NEUTRAL]
+        made = prepare_video_features(
+            cases, neutral, out, VideoFeatureSource.of(model, separate_vocals=separate_vocals),
+            "neutral" if method == "iuface" else "first", prompts=prompts, **common,
+        )  # fmt: skip
+        folder, count, failed = out / "features", len(made.clips), made.failed
     else:
-        print(f"Features of {len(prepared.files)} clips, {len(prepared.failed)} failed: {prepared.folder}")
-    if prepared.failed:
+        from bench.prepare_features import FeatureSource, prepare_features
+
+        source = FeatureSource("memo" if method.endswith("memo") else "hallo", model, separate_vocals)
+        prepared = prepare_features(cases, out, source, **common)
+        folder, count, failed = prepared.folder, len(prepared.files), prepared.failed
+    if as_json:
+        print_json({"folder": str(folder), "files": count, "failed": failed})
+    else:
+        print(f"Features of {count} clips, {len(failed)} failed: {folder}")
+    if failed:
         raise typer.Exit(1)

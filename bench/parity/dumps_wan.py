@@ -111,7 +111,7 @@ def _check_run(dump: Dump, network, conditions, expected: dict, report: Report, 
     ours = {"pred": predicted, "vocal_context": outputs["vocal_projector"][-1:]}
     if "pred_clip_level" in expected:
         ours["pred_clip_level"] = network(latents, time, conditions, clip_level_vocal=True)
-    if "pred_vocal_zeroed" in expected:
+    if "pred_vocal_zeroed" in expected:  # k_vocal and v_vocal of zeros are as no vocal attention.
         ours["pred_vocal_zeroed"] = network(latents, time, replace(conditions, vocal=None))
     for name in expected:
         if match := re.fullmatch(r"guided_audio([\d.]+)_text([\d.]+)", name):

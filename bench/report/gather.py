@@ -65,7 +65,8 @@ def gather(root: Path, folders: Sequence[Path] | None = None) -> Gathered:
             run = open_run(folder)
             run.records, run.plan  # noqa: B018 (read now: a run that cannot be read is left out whole)
         except (BenchError, OSError, ValueError, KeyError) as error:
-            found.left_out.append((str(folder), f"{type(error).__name__}: {error}"))
+            reason = str(error).replace(f"{folder.parent}/", "")
+            found.left_out.append((f"{folder.parent.name}/{folder.name}", f"{type(error).__name__}: {reason}"))
             continue
         groups.setdefault((run.summary["protocol"], _cases(run)), []).append(run)
     several = [protocol for protocol, _ in groups]

@@ -115,7 +115,7 @@ class CaseMedia:
             try:
                 tracks[series] = read(case, made)
             except (BenchError, OSError) as error:
-                notes.append(f"no AUs of {label}: {error}")
+                notes.append(f"no AUs of {label}: {self._said(error, case)}")
         shape = made["width"] / made["height"]
         return self._page(case, made["frames"], shape, tuple(shows), tracks, tuple(notes))
 
@@ -141,7 +141,7 @@ class CaseMedia:
         try:
             frame = view(case.reference, self.protocol, self.weights, 1, self.protocol.size).first_frame()
         except MediaError as error:
-            return Show("reference", missing=f"not on this machine: {error}")
+            return Show("reference", missing=f"not on this machine: {self._said(error, case)}")
         self._write_picture(path, frame)
         return Show("reference", image=self._from_page(path))
 
@@ -152,7 +152,7 @@ class CaseMedia:
             clip = self._target_view(case, made)
             write_viewer_copy(clip, path)
         except MediaError as error:
-            return Show("target", TARGET, missing=f"not on this machine: {error}")
+            return Show("target", TARGET, missing=f"not on this machine: {self._said(error, case)}")
         self.wrote(path)
         return Show("target", TARGET, video=self._from_page(path), sound=clip.has_audio)
 
@@ -167,10 +167,19 @@ class CaseMedia:
         try:
             copy = viewer_copy(run, case.id)
         except BenchError as error:
-            return Show(label, series, missing=str(error), chosen=chosen)
+            return Show(label, series, missing=self._said(error, case), chosen=chosen)
         mark(copy, path, run_claim(run.summary, case.id))
         self.wrote(path)
         return Show(label, series, video=self._from_page(path), chosen=chosen, sound=Clip(copy).has_audio)
+
+    def _said(self, error: Exception, case: Case) -> str:
+        """An error without this machine's folders: the page is for others."""
+        folders = {path.parent for path in (case.reference, case.driving, case.target, case.aus) if path}
+        folders |= {run.folder.parent for run in self.board.runs} | {self.weights.cache}
+        text = str(error)
+        for folder in sorted(map(str, folders), key=len, reverse=True):
+            text = text.replace(folder + "/", "")
+        return text
 
     def _file(self, case: Case, name: str) -> Path:
         return self.folder / "media" / slug(case.id) / name

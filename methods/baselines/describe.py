@@ -27,7 +27,7 @@ change and name the commit, `--set commit=SHA`. The log of every case is in the 
 What is done to every system alike:
 
 - **Input.** The reference image as PNG, at its own size; the speech as 16-bit mono WAV at 16 kHz, as long as the frames asked
-  for, and silence behind it where the system makes no frames for the end of what it hears (column *length*).
+  for, and silence behind it where the system makes no frames for the end of what it hears (below, under Length).
 - **Rate.** Frame k is the one of its video nearest to k / fps seconds. What is longer is cut.
 - **Length.** One or two missing frames repeat the last one; a shorter video fails the case.
 - **Size.** The whole frame is resized; another aspect ratio fails the case. Non-square references fail the systems that
@@ -35,10 +35,13 @@ What is done to every system alike:
 - **Seed.** Python's, numpy's and torch's generators are seeded from the case. Column *seed*: `request`, its program is
   given the seed too; `global`, it draws from those generators; `fixed`, its code seeds itself and every run is the same;
   `none`, nothing is drawn.
+- **Network.** A run downloads nothing (`HF_HUB_OFFLINE=1`); caches of its libraries are `baselines/NAME/downloads`.
 - **Time.** A case's seconds include starting the program and loading its weights, since it starts once per case.
 
-None of the checkpoints could be run where this was written: commits, commands and file names are those of the repositories,
-the packages of every recipe resolve together, and the adapter is tested with a stand-in repository.
+What has been checked: commits, commands, file names and lengths are those of the repositories at these commits; the packages
+of every recipe resolve together; Wav2Lip's program ran through the adapter with random weights, and those of Audio2Head,
+EDTalk and SadTalker start with their packages; the adapter's contract is tested with a stand-in repository. No published checkpoint has
+been run through it yet.
 """
 
 

@@ -106,7 +106,7 @@ class OfficialSystem(Generator):
         call = self.system.call
         what = {"module": call.module} if call.module else {"script": call.script}
         return what | {
-            "arguments": [str(fill(text, values)) for text in (*call.arguments, *self.config.arguments)],
+            "arguments": [*(str(fill(text, values)) for text in call.arguments), *self.config.arguments],
             "seed": values["seed"], "parent": os.getpid(), "reference": f"{EXCHANGE}/reference.png",
             "audio": f"{EXCHANGE}/speech.wav", "output": call.output, "fps": request.fps, "frames": request.num_frames,
         }  # fmt: skip

@@ -26,7 +26,7 @@ class Place:
     def __init__(self, name: str, system: System):
         self.name = name
         self.system = system
-        self.folder = cache_dir() / "baselines" / name
+        self.folder = cache_dir().absolute() / "baselines" / name
         self.repository = self.folder / "repository"
         self.environment = self.folder / "environment"
         self.downloads = self.folder / "downloads"

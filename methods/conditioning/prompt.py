@@ -116,6 +116,7 @@ def umt5_from_state(state: Mapping[str, Tensor]) -> UMT5EncoderModel:
     with torch.device("meta"):
         network = UMT5EncoderModel(config)
     network.load_state_dict(to_transformers_umt5(state), assign=True)
+    network.tie_weights()  # Else the two names of the token embedding would be two copies of 2 GB on a GPU.
     return network.eval()
 
 

@@ -126,6 +126,14 @@ class VideoEncoders(ABC):
         """
 
     @abstractmethod
+    def locate_face(self, image: np.ndarray) -> np.ndarray:
+        """float32 (4,) x0, y0, x1, y1 in [0, 1]: the face of uint8 (H, W, 3) RGB, for `face.crop`.
+
+        Raises:
+            GenerationError: no face, or a second one.
+        """
+
+    @abstractmethod
     def arcface(self, image: np.ndarray) -> np.ndarray:
         """float32 (E,), not normalised: face recognition's embedding of the face in uint8 (H, W, 3) RGB.
 
@@ -293,9 +301,17 @@ class FullVideoEncoders(VideoEncoders):
             return clip_image.image_states(clip, references)
 
     def require_one_face(self, image: np.ndarray) -> None:
+        require_one_face(self._face_boxes(image), image.shape[0])
+
+    def locate_face(self, image: np.ndarray) -> np.ndarray:
+        boxes = self._face_boxes(image)
+        require_one_face(boxes, image.shape[0], smallest=0.0)
+        return boxes[0] / np.tile(image.shape[1::-1], 2).astype(np.float32)
+
+    def _face_boxes(self, image: np.ndarray) -> np.ndarray:
+        """float32 (n, 4) x0, y0, x1, y1 in pixels, the largest face first."""
         points = [face.xy for face in self._landmarker.find(image)]
-        boxes = np.array([[*xy.min(0), *xy.max(0)] for xy in points]).reshape(-1, 4)
-        require_one_face(boxes, image.shape[0])
+        return np.array([[*xy.min(0), *xy.max(0)] for xy in points], np.float32).reshape(-1, 4)
 
     def arcface(self, image: np.ndarray) -> np.ndarray:
         return self._face(image).embedding

@@ -37,6 +37,8 @@ class VideoConfig(GeneratorConfig):
     """Of the frames the transformer makes, stretched to the size asked for; None is the model's own (512, synth 128)."""
     width: int | None = None
     """Likewise."""
+    crop: bool = False
+    """Cut the reference to a square around the face; the video shows that square."""
     prompt: str | None = None
     """What the person and the scene look like; None takes the case's prompt or else a general one."""
     prompt_embedding: Path | None = None

@@ -33,6 +33,7 @@ class StableAvatar(Generator):
         encoders = load_video_encoders(
             config.model, self.files, device, config.dtype, tiling=config.vae_tiling, offload=config.offload != "none"
         )
+        encoders.load(self.identity_encoder(config), text=config.reads_text)
         self.pipeline = self.make_pipeline(self.load_transformer(encoders), encoders)
 
     def make_pipeline(self, transformer: TalkingDiT, encoders: VideoEncoders) -> StableAvatarPipeline:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from bench.media.clip import samples_for
 from methods.clock import Clock
+from methods.conditioning.face import crop
 from methods.conditioning.portrait import resized
 from methods.conditioning.speech import require_speech
 from methods.generator import GenerationError, Request
@@ -134,7 +135,10 @@ class StableAvatarPipeline:
         Raises:
             GenerationError: no face in it, or several.
         """
-        picture = resized(request.reference, *self.config.size(self.encoders.size))
+        image = request.reference
+        if self.config.crop:
+            image = crop(image, self.encoders.locate_face(image))
+        picture = resized(image, *self.config.size(self.encoders.size))
         self.encoders.require_one_face(picture)
         return picture
 
@@ -149,8 +153,7 @@ class StableAvatarPipeline:
         """The frames asked for of latents (c, L, h, w), piece by piece."""
         left = request.num_frames
         for frames in self.clock.each("decode", self.encoders.decode(latents)):
-            if left > 0:
-                yield np.stack([resized(frame, request.height, request.width) for frame in frames[:left]])
+            yield np.stack([resized(frame, request.height, request.width) for frame in frames[:left]])
             left -= len(frames)
 
 

@@ -67,6 +67,9 @@ class SynthVideoEncoders(VideoEncoders):
     def require_one_face(self, image: np.ndarray) -> None:
         self._face(image)
 
+    def locate_face(self, image: np.ndarray) -> np.ndarray:
+        return self._face(image).face_box
+
     def arcface(self, image: np.ndarray) -> np.ndarray:
         return self._face(image).embedding
 

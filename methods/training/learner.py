@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from methods.talking_unet.conditions import Conditions
 from methods.talking_unet.reference import ReferenceNet
 from methods.talking_unet.unet import TalkingUNet
-from methods.training.recipes import Recipe
+from methods.training.recipes import UNetRecipe
 
 Batch = dict[str, Tensor]
 
@@ -31,7 +31,7 @@ class Learner(nn.Module, ABC):
         recipe: how.
     """
 
-    def __init__(self, modules: nn.Module, recipe: Recipe):
+    def __init__(self, modules: nn.Module, recipe: UNetRecipe):
         super().__init__()
         self.modules_ = modules
         self.recipe = recipe

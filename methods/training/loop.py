@@ -4,8 +4,11 @@ Everything random in step k is drawn from (seed, k, process), so a checkpoint ho
 average only, and a training that was interrupted ends, on one thread, with the same bits as one that was not, if its
 budget is in steps. A budget in minutes follows the clock.
 
-Several GPUs: `accelerate launch -m bench train ...`; every process draws windows of its own (DDP). Parameters sharded over
-processes (FSDP, DeepSpeed) are not supported.
+Several GPUs: `accelerate launch --config_file methods/training/launch/ddp.yaml -m bench train ...`; every process draws
+windows of its own. `fsdp.yaml` shards weights, gradients, optimizer and average over the processes (FSDP 2), for the video
+transformers. A checkpoint holds whole tensors either way, so a training may go on with another number of processes, sharded
+or not. Numbers are those of DDP: weights are communicated in float32, and autocast alone decides what is computed in bf16.
+DeepSpeed and FSDP 1 are refused.
 """
 
 from __future__ import annotations
@@ -22,8 +25,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedType, broadcast
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from bench.media.errors import UserError
 from methods.training.recipes import Recipe
@@ -59,29 +64,35 @@ def train(
 ) -> Outcome:
     """Train the parameters of a module that require gradients, in place; it ends in eval mode, with their average.
 
+    Sharded weights are gathered at the end: the module can be saved then, but not run.
+
     Args:
         learner: its forward takes a batch and returns the loss, a scalar; its noise comes from torch's global generator.
         draw: see Draw.
         folder: for `checkpoint.pt`, read if it is there, and `log.jsonl`.
         log: takes a line every `recipe.log_every` steps.
-        validate: called every `recipe.validate_every` steps with the step, while the learner holds the average.
+        validate: called every `recipe.validate_every` steps with the step, while the learner holds the average; in the main
+            process only, unless weights are sharded.
 
     Raises:
-        UserError: the checkpoint is of a training with another recipe, or a package is not here.
+        UserError: the checkpoint is of a training with another recipe, a package is not here, or processes share the work
+            in a way that is not supported.
     """
-    accelerator = Accelerator(mixed_precision=recipe.precision)
-    trained = {name: parameter for name, parameter in learner.named_parameters() if parameter.requires_grad}
+    accelerator = _accelerator(recipe)
+    main = accelerator.is_main_process
     learner.to(accelerator.device).train()
-    optimizer = make_optimizer(trained.values(), recipe)
-    average = EMAModel(trained.values(), decay=recipe.average) if recipe.average else None
-    state = _State(folder, recipe, seed, trained, optimizer, average)
-    step, seconds = state.resume()
+    optimizer = make_optimizer((parameter for parameter in learner.parameters() if parameter.requires_grad), recipe)
     model, optimizer = accelerator.prepare(torch.compile(learner) if recipe.compile else learner, optimizer)
-    began, saved, losses, mean = time.monotonic() - seconds, time.monotonic(), [], math.nan
+    # Sharding puts other parameters in the place of those before.
+    trained = {name: parameter for name, parameter in learner.named_parameters() if parameter.requires_grad}
+    average = EMAModel(trained.values(), decay=recipe.average) if recipe.average else None
+    state = _State(folder, recipe, seed, trained, optimizer, average, main)
+    step, seconds = state.resume()
+    began, saved, losses, mean = time.monotonic() - seconds, seconds, [], math.nan
     while (progress := recipe.progress(step, seconds)) < 1:
         optimizer.param_groups[0]["lr"] = rate = recipe.learning_rate * schedule(progress, recipe)
         losses.append(_step(accelerator, model, draw, optimizer, recipe, (seed, step)))
-        step, seconds = step + 1, time.monotonic() - began
+        step, seconds = step + 1, _of_main(accelerator, time.monotonic() - began)
         if average:
             average.step(trained.values())
         if step % recipe.log_every == 0:
@@ -89,21 +100,39 @@ def train(
             if not math.isfinite(mean):
                 raise FloatingPointError(f"the loss is {mean} in the steps before {step}; lower the learning rate")
             state.log(log, step, seconds, {"loss": mean, "learning_rate": rate})
-        if accelerator.is_main_process:
-            if time.monotonic() - saved >= 60 * recipe.checkpoint_minutes:
-                state.save(step, seconds)
-                saved = time.monotonic()
-            if validate and recipe.validate_every and step % recipe.validate_every == 0:
-                with averaged(average, trained), torch.no_grad():
-                    learner.eval()
-                    validate(step)
-                learner.train()
-    if accelerator.is_main_process:
-        state.save(step, seconds)
+        if seconds - saved >= 60 * recipe.checkpoint_minutes:
+            state.save(step, seconds)
+            saved = seconds
+        if validate and recipe.validate_every and step % recipe.validate_every == 0 and (main or state.sharded):
+            with averaged(average, trained), torch.no_grad():
+                learner.eval()
+                validate(step)
+            learner.train()
+    state.save(step, seconds)
     if average:
         average.copy_to(trained.values())
+    if state.sharded:
+        _gather(learner)
     learner.eval()
     return Outcome(step, seconds, torch.stack(losses).mean().item() if losses else mean)
+
+
+def _accelerator(recipe: Recipe) -> Accelerator:
+    accelerator = Accelerator(mixed_precision=recipe.precision)
+    kind = accelerator.distributed_type
+    if kind == DistributedType.DEEPSPEED or (kind == DistributedType.FSDP and not accelerator.is_fsdp2):
+        raise UserError(f"training over processes with {kind.value} is not supported, take FSDP 2 (launch/fsdp.yaml)")
+    if kind == DistributedType.FSDP:
+        # Left to accelerate, latents and noise would be rounded to bf16 before the loss is taken.
+        accelerator.state.fsdp_plugin.mixed_precision_policy = None
+    return accelerator
+
+
+def _of_main(accelerator: Accelerator, seconds: float) -> float:
+    """The clock of the main process, in all: it decides when a training with a budget in minutes ends."""
+    if accelerator.num_processes == 1:
+        return seconds
+    return broadcast(torch.tensor(seconds, device=accelerator.device, dtype=torch.float64)).item()
 
 
 def schedule(progress: float, recipe: Recipe) -> float:
@@ -130,7 +159,7 @@ def make_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.
                 "eight_bit_adam=true needs the package bitsandbytes (pip install bitsandbytes), or set it to false: "
                 "the states of AdamW then take 8 bytes per trained weight instead of 2"
             ) from error
-    return kind(list(parameters), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    return kind(list(parameters), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, eps=recipe.epsilon)
 
 
 def seed_everything(key: Iterable[int]) -> np.random.Generator:
@@ -147,7 +176,8 @@ def _step(accelerator: Accelerator, model: nn.Module, draw: Draw, optimizer, rec
     for last in [False] * (recipe.accumulate - 1) + [True]:
         batch = {name: value.to(accelerator.device) for name, value in draw(rng, recipe.batch).items()}
         with nullcontext() if last else accelerator.no_sync(model):
-            loss = model(batch)
+            with accelerator.autocast():
+                loss = model(batch)
             accelerator.backward(loss / recipe.accumulate)
         losses.append(loss.detach().float())
     accelerator.clip_grad_norm_(model.parameters(), recipe.clip_norm)
@@ -172,51 +202,106 @@ class averaged:
             self.average.restore(self.trained.values())
 
 
-class _State:
-    """What a checkpoint holds, and the log that goes with it."""
+def _whole(value: Tensor) -> Tensor:
+    """A tensor that processes share, gathered on the CPU of each; another one as it is."""
+    return value.full_tensor().cpu() if isinstance(value, DTensor) else value
 
-    def __init__(self, folder: Path, recipe: Recipe, seed: int, trained: dict, optimizer, average: EMAModel | None):
+
+def _gather(module: nn.Module) -> None:
+    """Put whole parameters in the place of sharded ones; the module cannot be run any more."""
+    for part in module.modules():
+        for name, parameter in list(part.named_parameters(recurse=False)):
+            setattr(part, name, nn.Parameter(_whole(parameter.detach()), requires_grad=False))
+
+
+def _shared_like(value: Tensor, parameter: nn.Parameter) -> Tensor:
+    """A whole tensor on a parameter's device, sharded as it is; what has another shape, such as a count of steps, stays as
+    it is."""
+    if value.shape != parameter.shape:
+        return value
+    value = value.to(parameter.device)
+    if not isinstance(parameter, DTensor):
+        return value
+    return distribute_tensor(value, parameter.device_mesh, parameter.placements)
+
+
+class _State:
+    """What a checkpoint holds, and the log that goes with it. `save` and `resume` are called in all processes; the main one
+    writes."""
+
+    def __init__(
+        self, folder: Path, recipe: Recipe, seed: int, trained: dict, optimizer, average: EMAModel | None, main: bool
+    ):
         self.folder, self.trained, self.optimizer, self.average = folder, trained, optimizer, average
-        self.budget = recipe
+        self.budget, self.main = recipe, main
         self.recipe = recipe.model_dump(mode="json", exclude=FREE) | {"seed": seed}
+        self.sharded = any(isinstance(parameter, DTensor) for parameter in trained.values())
 
     def resume(self) -> tuple[int, float]:
         """Steps and seconds done so far; weights, optimizer and average are set as they were."""
         path = self.folder / CHECKPOINT
         if not path.is_file():
-            (self.folder / LOG).unlink(missing_ok=True)
+            if self.main:
+                (self.folder / LOG).unlink(missing_ok=True)
             return 0, 0.0
         content = torch.load(path, weights_only=True, map_location="cpu")
-        if content["recipe"] != self.recipe:
-            names = sorted(content["recipe"].keys() | self.recipe.keys())
-            changed = [
-                f"{n}={content['recipe'].get(n)}" for n in names if content["recipe"].get(n) != self.recipe.get(n)
-            ]
-            raise UserError(f"{path}: begun with {', '.join(changed)}; go on like that, or choose another --out")
+        self._require_same(path, content["recipe"])
+        parameters = list(self.trained.values())
         with torch.no_grad():
             for name, parameter in self.trained.items():
-                parameter.copy_(content["weights"][name])
+                parameter.copy_(_shared_like(content["weights"][name], parameter))
+        for number, states in content["optimizer"]["state"].items():
+            states |= {name: _shared_like(value, parameters[number]) for name, value in states.items()}
         self.optimizer.load_state_dict(content["optimizer"])
         if self.average:
+            shadows = content["average"]["shadow_params"]
+            content["average"]["shadow_params"] = [
+                _shared_like(value, parameter) for value, parameter in zip(shadows, parameters, strict=True)
+            ]
             self.average.load_state_dict(content["average"])
-        self._cut_log(content["step"])
+        if self.main:
+            self._cut_log(content["step"])
         return content["step"], content["seconds"]
 
+    def _require_same(self, path: Path, begun: dict) -> None:
+        """Settings that have been added since count as their defaults."""
+        fields = type(self.budget).model_fields
+        begun = {name: fields[name].default for name in self.recipe if name in fields} | begun
+        changed = [
+            f"{name}={begun.get(name)}"
+            for name in sorted(begun.keys() | self.recipe.keys())
+            if begun.get(name) != self.recipe.get(name)
+        ]
+        if changed:
+            raise UserError(f"{path}: begun with {', '.join(changed)}; go on like that, or choose another --out")
+
     def save(self, step: int, seconds: float) -> None:
+        if not (self.main or self.sharded):
+            return
+        optimizer, average = self.optimizer.state_dict(), self.average.state_dict() if self.average else None
+        optimizer["state"] = {
+            number: {name: _whole(value) for name, value in states.items()}
+            for number, states in optimizer["state"].items()
+        }
+        if average:
+            average["shadow_params"] = [_whole(value) for value in average["shadow_params"]]
         content = {
             "recipe": self.recipe,
             "step": step,
             "seconds": seconds,
-            "weights": {name: parameter.detach() for name, parameter in self.trained.items()},
-            "optimizer": self.optimizer.state_dict(),
-            "average": self.average.state_dict() if self.average else None,
+            "weights": {name: _whole(parameter.detach()) for name, parameter in self.trained.items()},
+            "optimizer": optimizer,
+            "average": average,
         }
-        part = self.folder / f"{CHECKPOINT}.part"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        torch.save(content, part)
-        os.replace(part, self.folder / CHECKPOINT)
+        if self.main:
+            part = self.folder / f"{CHECKPOINT}.part"
+            self.folder.mkdir(parents=True, exist_ok=True)
+            torch.save(content, part)
+            os.replace(part, self.folder / CHECKPOINT)
 
     def log(self, say: Callable[[str], None], step: int, seconds: float, figures: dict[str, float]) -> None:
+        if not self.main:
+            return
         shown = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in figures.items())
         say(f"step {step}, {seconds:.0f} s, {self.budget.progress(step, seconds):.1%}: {shown}")
         self.folder.mkdir(parents=True, exist_ok=True)

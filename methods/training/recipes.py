@@ -17,8 +17,6 @@ class Recipe(BaseModel):
 
     protocol: str | None = None
     """Protocol whose training clips are learnt from; `--protocol` sets it."""
-    stage: Literal[1, 2] = 2
-    """Stage of the method's training; `--stage` sets it."""
     model: Literal["full", "synth"] = "full"
     """Sizes: the published ones, or those of the synthetic world."""
     base: Path | None = None
@@ -33,10 +31,6 @@ class Recipe(BaseModel):
     """Windows per process and forward pass."""
     accumulate: int = Field(default=1, ge=1)
     """Forward passes per step."""
-    frames: int = Field(default=16, ge=1)
-    """F: frames of a window; 1 in stage 1."""
-    past_frames: int = Field(default=16, ge=0)
-    """P: frames before it; 0 in stage 1."""
     learning_rate: float = Field(default=1e-5, gt=0)
     """Of AdamW."""
     schedule: Literal["constant", "cosine"] = "constant"
@@ -45,6 +39,8 @@ class Recipe(BaseModel):
     """Share of the training in which the learning rate rises from 0."""
     weight_decay: float = 0.01
     """Of AdamW, on all weights."""
+    epsilon: float = Field(default=1e-8, gt=0)
+    """Of AdamW."""
     clip_norm: float = 1.0
     """Largest norm of the gradient."""
     average: float | None = Field(default=None, gt=0, lt=1)
@@ -57,7 +53,42 @@ class Recipe(BaseModel):
     """Compute activations twice to hold fewer: about a quarter slower, several times less memory."""
     compile: bool = False
     """torch.compile the forward pass."""
+    face_weight: float = Field(default=0.0, ge=0)
+    """Added to the loss's weight, 1, of latents in the face; small models learn sooner."""
+    lip_weight: float = Field(default=0.0, ge=0)
+    """The same in the lips."""
+    from_scratch: bool = False
+    """Begin with random weights and train every parameter: for small models, which have no published base."""
 
+    log_every: int = Field(default=50, ge=1)
+    """Steps between lines of the log."""
+    checkpoint_minutes: float = Field(default=5.0, ge=0)
+    """Minutes between checkpoints."""
+    validate_every: int | None = Field(default=None, ge=1)
+    """Steps between validation videos; None makes none."""
+
+    @model_validator(mode="after")
+    def _has_an_end(self) -> Recipe:
+        if self.steps is None and self.minutes is None:
+            raise ValueError("a training needs steps or minutes")
+        return self
+
+    def progress(self, step: int, seconds: float) -> float:
+        """Share of the training that is done, 1 at its end."""
+        by_steps = step / self.steps if self.steps else 0.0
+        by_clock = seconds / (60 * self.minutes) if self.minutes else 0.0
+        return min(1.0, max(by_steps, by_clock))
+
+
+class UNetRecipe(Recipe):
+    """What a training of Hallo or MEMO is told besides: both have two stages, windows with past frames, and a reference net."""
+
+    stage: Literal[1, 2] = 2
+    """Stage of the method's training; `--stage` sets it."""
+    frames: int = Field(default=16, ge=1)
+    """F: frames of a window; 1 in stage 1."""
+    past_frames: int = Field(default=16, ge=0)
+    """P: frames before it; 0 in stage 1."""
     uncond: float = Field(default=0.0, ge=0, le=1)
     """Share of windows without any condition, as the unconditional half of guidance has none."""
     uncond_image: float = Field(default=0.05, ge=0, le=1)
@@ -73,36 +104,11 @@ class Recipe(BaseModel):
     first_window: float = Field(default=0.0, ge=0, le=1)
     """Share of windows at a clip's beginning with its first frame as reference and, repeated, as past frames: how every
     video begins when it is generated."""
-    face_weight: float = Field(default=0.0, ge=0)
-    """Added to the loss's weight, 1, of latents in the face's box; neither paper does it, small models learn sooner."""
-    lip_weight: float = Field(default=0.0, ge=0)
-    """The same in the lips' box."""
-    from_scratch: bool = False
-    """Begin with random weights and train every parameter: for small models, which have no published base."""
-
-    log_every: int = Field(default=50, ge=1)
-    """Steps between lines of the log."""
-    checkpoint_minutes: float = Field(default=5.0, ge=0)
-    """Minutes between checkpoints."""
-    validate_every: int | None = Field(default=None, ge=1)
-    """Steps between validation videos; None makes none."""
 
     @model_validator(mode="before")
     @classmethod
     def _of_stage(cls, values: dict[str, Any]) -> dict[str, Any]:
         return (FIRST_STAGE | values | SINGLE_FRAMES) if str(values.get("stage")) == "1" else values
-
-    @model_validator(mode="after")
-    def _has_an_end(self) -> Recipe:
-        if self.steps is None and self.minutes is None:
-            raise ValueError("a training needs steps or minutes")
-        return self
-
-    def progress(self, step: int, seconds: float) -> float:
-        """Share of the training that is done, 1 at its end."""
-        by_steps = step / self.steps if self.steps else 0.0
-        by_clock = seconds / (60 * self.minutes) if self.minutes else 0.0
-        return min(1.0, max(by_steps, by_clock))
 
 
 FIRST_STAGE = {"batch": 8, "uncond": 0.1, "uncond_image": 0.0}
@@ -111,7 +117,7 @@ SINGLE_FRAMES = {"frames": 1, "past_frames": 0}
 """What stage 1 is, whatever else the settings say."""
 
 
-class MemoRecipe(Recipe):
+class MemoRecipe(UNetRecipe):
     """MEMO's fine-tuning (finetune.py): motion and audio modules learn, on windows of 16 frames."""
 
     stage: Literal[1, 2] = 2
@@ -131,7 +137,7 @@ class MemoRecipe(Recipe):
     """Where zeroed speech is zeroed; the published training does it before, the published inference after."""
 
 
-class HalloRecipe(Recipe):
+class HalloRecipe(UNetRecipe):
     """Hallo's training: stage 1 on single frames, stage 2 on clips of 14 with 2 past ones."""
 
     batch: int = Field(default=4, ge=1)

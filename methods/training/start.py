@@ -18,7 +18,7 @@ from methods.talking_unet.checkpoints import read_state
 def share_image_weights(modules: nn.Module) -> None:
     """Copy into the reference net what the denoiser has under the same name and in the same shape."""
     reference, denoiser = list(modules.children())[:2]
-    _adopt(reference, denoiser.state_dict())
+    adopt(reference, denoiser.state_dict())
 
 
 def look_at_the_like(modules: nn.Module) -> None:
@@ -53,7 +53,7 @@ def begin_with(modules: nn.Module, path: Path) -> int:
         network, _, rest = name.partition(".")
         others.setdefault(network, {})[rest] = value
     order = [name for name in NETWORKS if name in others]
-    return sum(_adopt(network, others[name]) for network, name in zip(modules.children(), order, strict=False))
+    return sum(adopt(network, others[name]) for network, name in zip(modules.children(), order, strict=False))
 
 
 NETWORKS = (
@@ -63,7 +63,12 @@ NETWORKS = (
 """Names of the two bases' networks, in the order in which modules hold them."""
 
 
-def _adopt(network: nn.Module, state: dict) -> int:
+def adopt(network: nn.Module, state: dict) -> int:
+    """Take what has the same name and shape.
+
+    Returns:
+        parameters taken.
+    """
     own = network.state_dict()
     fitting = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
     network.load_state_dict(fitting, strict=False)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -21,8 +20,7 @@ from methods.conditioning.prompt import padded, read_embedding
 from methods.conditioning.video_encoders import IdentityEncoder, VideoEncoders
 from methods.conditioning.video_features import count_rows, load_row
 from methods.conditioning.wan_vae import with_mask
-
-Reference = Literal["neutral", "first", "random"]
+from methods.training.video_recipes import Reference
 
 
 @dataclass(frozen=True)

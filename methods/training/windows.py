@@ -16,7 +16,7 @@ from bench.media.errors import UserError
 from methods.conditioning.encoders import Encoders
 from methods.conditioning.features import load_features
 from methods.conditioning.speech import WINDOW_MARGIN
-from methods.training.recipes import Recipe
+from methods.training.recipes import UNetRecipe
 
 
 class Windows:
@@ -32,7 +32,7 @@ class Windows:
         UserError: no clip is long enough, or a file was made with other encoders.
     """
 
-    def __init__(self, files: Sequence[Path], encoders: type[Encoders], recipe: Recipe, au_context: int = 0):
+    def __init__(self, files: Sequence[Path], encoders: type[Encoders], recipe: UNetRecipe, au_context: int = 0):
         self.encoders, self.recipe, self.au_context = encoders, recipe, au_context
         self.clips: list[tuple[Path, int]] = []
         for path in files:

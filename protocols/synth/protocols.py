@@ -86,16 +86,17 @@ class Synth(Protocol):
         return self._of_training_people(data, expressions)
 
     def neutral_cases(self, data: Path | None) -> list[Case]:
-        """A neutral clip of each of them, before the same background."""
-        return self._of_training_people(data, [EXPRESSIONS.index(("neutral", 1))] * TRAINING_PEOPLE)
+        """A neutral clip of each of them, before the same background, with another sentence than any of `training_cases`
+        that is neutral itself."""
+        return self._of_training_people(data, [EXPRESSIONS.index(("neutral", 1))] * TRAINING_PEOPLE, sentence=1)
 
-    def _of_training_people(self, data: Path | None, expressions: Sequence[int]) -> list[Case]:
-        """The clip of each person with these expressions."""
+    def _of_training_people(self, data: Path | None, expressions: Sequence[int], sentence: int = 0) -> list[Case]:
+        """The clip of each person with these expressions; `sentence` counts on from the one that goes with them."""
         if data is None:
             raise UserError("a synthetic protocol needs a folder to render into: --data DIR")
         people = identities("train", TRAINING_PEOPLE)
         specs = [
-            self._target(people, j, expression, "outdoor" if j % OUTDOOR_EVERY == 0 else "studio")
+            self._target(people, j, expression, "outdoor" if j % OUTDOOR_EVERY == 0 else "studio", sentence)
             for j, expression in enumerate(expressions)
         ]
         return [self._case(data, spec, spec) for spec in specs]
@@ -119,10 +120,12 @@ class Synth(Protocol):
         """The clip whose first frame is the reference image."""
         return spec
 
-    def _target(self, people: Sequence[str], j: int, expression: int, family: Family | None = None) -> ClipSpec:
+    def _target(
+        self, people: Sequence[str], j: int, expression: int, family: Family | None = None, sentence: int = 0
+    ) -> ClipSpec:
         emotion, level = EXPRESSIONS[expression]
-        sentence = (7 * j + 3 * expression) % len(sentences(people[j]))
-        return ClipSpec(people[j], emotion, level, sentence, family or self.family)
+        number = (7 * j + 3 * expression + sentence) % len(sentences(people[j]))
+        return ClipSpec(people[j], emotion, level, number, family or self.family)
 
     def _case(self, data: Path, spec: ClipSpec, reference: ClipSpec) -> Case:
         from protocols.synth.files import clip_path

@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from bench import baselines
+from bench import baselines, registry
 from bench.baselines import install
 from bench.cli.fetching import fetch_files
 from bench.cli.listing import method_lacks, show_method
@@ -32,8 +32,7 @@ def registered(stand_in, monkeypatch):  # noqa: F811
     def call(**changes):
         made = stand_in(square=False, **changes)
         monkeypatch.setattr(sys.modules[__name__], "Registered", made.method, raising=False)
-        monkeypatch.setitem(baselines.__dict__.get("registry", __import__("bench.registry", fromlist=["_"])).METHODS,
-                            NAME, f"{__name__}:Registered")  # fmt: skip
+        monkeypatch.setitem(registry.METHODS, NAME, f"{__name__}:Registered")
         return made
 
     return call
@@ -82,7 +81,9 @@ def test_a_checkpoint_or_a_commit_makes_another_run(registered, weights, clip):
     (made.place.repository / "checkpoints" / "model.pth").write_text("other weights")
     second = fingerprint()
     assert second != first
-    made.place.git("-c", "user.name=n", "-c", "user.email=n@example.org", "commit", "--quiet", "--allow-empty", "-m", "patch")
+    made.place.git(
+        "-c", "user.name=n", "-c", "user.email=n@example.org", "commit", "--quiet", "--allow-empty", "-m", "patch"
+    )
     patched = made.place.git("rev-parse", "HEAD").stdout.strip()
     assert fingerprint(commit=patched) not in (first, second)
 
@@ -158,10 +159,14 @@ def test_a_system_is_set_up_once(published, quick, weights):
     assert place.missing(place.system.commit) is None
     assert place.git("rev-parse", "HEAD").stdout.strip() == place.system.commit
     assert (place.repository / "checkpoints" / "model.pth").read_text() == "weights"
-    assert subprocess.run([place.python, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True).stdout == (
-        f"{place.environment}\n"
-    )
-    assert [line.split(": ")[1].split(" ")[0] for line in said] == [str(place.system.repository), "an", "checkpoints/model.pth"]
+    assert subprocess.run(
+        [place.python, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True
+    ).stdout == (f"{place.environment}\n")
+    assert [line.split(": ")[1].split(" ")[0] for line in said] == [
+        str(place.system.repository),
+        "an",
+        "checkpoints/model.pth",
+    ]
     said.clear()
     install(NAME, weights, said.append)
     assert said == []
@@ -170,7 +175,9 @@ def test_a_system_is_set_up_once(published, quick, weights):
 def test_a_failed_step_says_which_and_is_begun_anew(published, quick, weights):
     """Oracle: an environment without pip cannot install."""
     place = published(install=[["nothing-of-this-name"]])
-    with pytest.raises(MissingPrerequisite, match=r"could not install nothing-of-this-name.*No module named pip") as caught:
+    with pytest.raises(
+        MissingPrerequisite, match=r"(?s)could not install nothing-of-this-name.*No module named pip"
+    ) as caught:
         install(NAME, weights, lambda line: None)
     assert str(place.folder / "setup.log") in str(caught.value)
     assert "one was begun and not finished" in place.missing(place.system.commit)

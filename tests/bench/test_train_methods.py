@@ -15,7 +15,7 @@ from bench.media import au
 from bench.media.clip import Clip
 from bench.media.errors import UserError
 from bench.prepare_features import FeatureSource, prepare_features
-from bench.train_methods import AUHeadMemoTraining, MemoTraining
+from bench.train_unets import AUHeadMemoTraining, MemoTraining
 from bench.training import configure
 from bench.weights import Weights
 from methods.conditioning.features import read_metadata

@@ -45,9 +45,15 @@ class FakeVideoEncoders:
         self.heard: list[np.ndarray] = []
         """Audio of every call of `vocal`."""
 
+    def load(self, identity_encoder: str, *, text: bool) -> None:
+        self.loaded = (identity_encoder, text)
+
     def require_one_face(self, picture: np.ndarray) -> None:
         if not picture.any():
             raise GenerationError("no face in the reference picture")
+
+    def locate_face(self, image: np.ndarray) -> np.ndarray:
+        return np.array([0.5, 0.25, 0.75, 0.75], np.float32)
 
     def masked(self, picture: np.ndarray, num_frames: int) -> Tensor:
         latents = (num_frames - 1) // 4 + 1

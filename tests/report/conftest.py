@@ -21,7 +21,7 @@ LABEL = '"><img src=x onerror=alert(1)>'
 HOSTILE_CASE = 'b"><svg onload=alert(2)>'
 REASON = "</script><script>alert(3)</script> \u202e{{ 7 * 7 }}"
 FRAMES = 20
-SYNTH_METRICS = ["psnr", "fid@synth", "au_mae@synth", "acc_emo@synth"]
+SYNTH_METRICS = ["psnr", "fid@synth", "au_mae@synth"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def make_run(folder: Path, weights: Weights, **plan) -> StoredRun:
 @pytest.fixture(scope="session")
 def made(tmp_path_factory) -> Made:
     """Board `folder`: reencoded, still_image, and videos made elsewhere of which one is missing and one lacks a score.
-    Board `synth_std`: reencoded, still_image on four rendered people."""
+    Board `synth_std`: reencoded, still_image on two rendered people."""
     root = tmp_path_factory.mktemp("report")
     weights = Weights(root / "cache")
     with pytest.MonkeyPatch.context() as patch:

@@ -125,6 +125,8 @@ def test_what_cannot_be_inspected_says_what_to_do(tmp_path, monkeypatch):
     common = dict(out=tmp_path / "page.html", weights=Weights(tmp_path / "cache"))
     with pytest.raises(UserError, match="no such file"):
         inspect_clip(tmp_path / "b.mp4", **common)
+    monkeypatch.setenv("AU_BENCH_ASSETS", str(tmp_path))
+    common["weights"] = Weights(tmp_path / "cache")
     with pytest.raises(UserError, match=r"landmarks needs .*; openface .*--aus FILE"):
         inspect_clip(clip, **common)
     monkeypatch.setattr("bench.report.inspector.MAX_FRAMES", 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html.parser
+import json
 import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from bench.aggregate import compare
+from bench.cli import main
 from bench.credentials import read_credentials
 from bench.leaderboard import Comparison
 from bench.media.clip import Clip
@@ -97,9 +99,23 @@ def test_a_run_that_cannot_be_read_is_left_out_with_its_reason(made, tmp_path, m
     site = write_site(
         tmp_path / "site", weights=made.weights, progress=Quiet(), root=tmp_path / "runs", calibrated=tmp_path
     )
-    assert site.left_out == [(str(broken), f"UserError: {broken}: no summary.json; run it to its end first")]
+    assert site.left_out == [("folder/broken", "UserError: broken: no summary.json; run it to its end first")]
     assert "no summary.json" in (site.out / "index.html").read_text("utf-8")
     assert "bench run --method" in (site.out / "index.html").read_text("utf-8")
+
+
+def test_the_command_says_where_the_site_is_and_how_big(made, tmp_path, monkeypatch, capsys):
+    """Oracle: the folder that was written."""
+    monkeypatch.setenv("AU_BENCH_CACHE", str(made.weights.cache))
+    monkeypatch.chdir(tmp_path)
+    run = str(made.runs["folder reencoded"].folder)
+    monkeypatch.setattr("sys.argv", ["bench", "report", "--runs", run, "--cases", "0", "--json"])
+    assert main() == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["index"] == "results/report/index.html" and said["video_bytes"] == 0 and said["left_out"] == []
+    files = [path for path in Path("results/report").rglob("*") if path.is_file() and path.name != "site.json"]
+    assert said["bytes"] == sum(path.stat().st_size for path in files)
+    assert said["pages"] == sum(path.suffix == ".html" for path in files) >= 5
 
 
 def test_videos_of_methods_carry_credentials_and_targets_do_not(made, monkeypatch):
@@ -322,26 +338,35 @@ def test_keys_step_all_videos_to_the_same_frame_and_move_the_cursor(made, page):
         assert t == pytest.approx(frame / (FRAMES - 1))
 
 
-def test_playing_moves_videos_and_cursor_together_and_stops_at_the_end(made, page):
-    """Oracle: the browser's own clock."""
-    page.goto(made.page("synth_std", f"cases/{slug(sorted(made.runs['synth reencoded'].records)[0])}.html"))
+def open_synthetic_case(made, page) -> None:
+    page.goto(made.page("synth_std", f"cases/{slug(min(made.runs['synth reencoded'].records))}.html"))
     ready(page)
-    page.keyboard.press("Space")
-    page.wait_for_function("() => Number(document.querySelector('[data-do=scrub]').value) > 8")
+
+
+def test_playing_moves_videos_and_cursor_together_and_stops_at_the_end(made, page):
+    """Oracle: the browser's own clock. A quarter of the speed leaves time to look."""
+    open_synthetic_case(made, page)
+    page.get_by_label("Speed").select_option("0.25")
+    page.get_by_role("button", name="Play").focus()
+    page.keyboard.press("k")
+    page.wait_for_function("() => Number(document.querySelector('[data-do=scrub]').value) > 4", timeout=20_000)
     times = page.evaluate("[...document.querySelectorAll('.player video')].map(v => v.currentTime)")
     assert len(times) == 3 and max(times) - min(times) < 2.5 / 25
     line = page.locator(".plot .cursor").first.bounding_box()["x"]
     plot = page.locator(".plot").first.bounding_box()
-    assert plot["x"] + 0.1 * plot["width"] < line <= plot["x"] + plot["width"]
-    page.get_by_role("button", name="Pause").wait_for()
-    page.get_by_role("button", name="Play").wait_for(timeout=8000)
+    assert plot["x"] + 4 / 47 * plot["width"] < line <= plot["x"] + plot["width"]
+    page.get_by_role("button", name="Pause").click()
+    page.keyboard.press("End")
+    page.keyboard.press("Shift+ArrowLeft")
+    page.get_by_label("Speed").select_option("1")
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_function("() => document.querySelector('[data-do=play]').textContent === 'Play'", timeout=20_000)
     assert page.locator("[data-do=scrub]").input_value() == "47"
     assert all(page.evaluate("[...document.querySelectorAll('.player video')].map(v => v.paused)"))
 
 
 def test_a_click_on_a_curve_goes_to_that_frame(made, page):
-    page.goto(made.page("synth_std", f"cases/{slug(sorted(made.runs['synth reencoded'].records)[0])}.html"))
-    ready(page)
+    open_synthetic_case(made, page)
     plot = page.locator(".plot").first
     box = plot.bounding_box()
     plot.click(position={"x": box["width"] * 0.75, "y": 10})
@@ -349,7 +374,7 @@ def test_a_click_on_a_curve_goes_to_that_frame(made, page):
 
 
 def test_sound_comes_from_one_video_and_hiding_hides_its_lines(made, page):
-    page.goto(made.page("synth_std", f"cases/{slug(sorted(made.runs['synth reencoded'].records)[0])}.html"))
+    open_synthetic_case(made, page)
     muted = "[...document.querySelectorAll('.player video')].map(v => v.muted)"
     assert page.evaluate(muted) == [True] * 3
     page.get_by_label("Sound").select_option(label="target")

@@ -256,6 +256,10 @@ function inspector(root, player) {
   player.draw();
 }
 
+all(document, "header nav").forEach((nav) => {
+  const here = nav.querySelector("[aria-current]");
+  if (here) nav.scrollLeft = here.offsetLeft - nav.offsetLeft - 16;
+});
 all(document, "[data-theme-switch]").forEach(themes);
 all(document, "table.sortable").forEach(sortable);
 all(document, "[data-filters]").forEach(filterable);

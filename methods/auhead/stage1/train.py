@@ -73,6 +73,8 @@ class Stage1Recipe(BaseModel):
     """Share of the training in which the learning rate rises from 0."""
     weight_decay: float = 0.1
     """Of AdamW."""
+    epsilon: float = Field(default=1e-8, gt=0)
+    """Of AdamW."""
     clip_norm: float = 1.0
     """Largest norm of the gradient."""
     average: float | None = Field(default=None, gt=0, lt=1)

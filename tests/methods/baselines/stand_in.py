@@ -53,7 +53,9 @@ def commit_repository(folder: Path, mishap: str = "") -> str:
     return subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
 
 
-def system_of(commit: str, saw: Path, video: Path, repository: str = "https://example.org/stand-in", **changes) -> System:
+def system_of(
+    commit: str, saw: Path, video: Path, repository: str = "https://example.org/stand-in", **changes
+) -> System:
     """The stand-in as data; `changes` to its call go in as `call`."""
     call = {
         "script": "scripts/inference.py",

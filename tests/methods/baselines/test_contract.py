@@ -29,7 +29,7 @@ def test_the_program_is_given_the_request(stand_in, tmp_path):
     """Oracle: the request itself, read back from what the program saw."""
     made = stand_in(call={"silence": 0.1}, seed="global")
     request = a_request(emotion="happy")
-    made.frames(request, arguments=("--seed", "5"))
+    made.frames(request, arguments=("--seed", "{5}"))
     saw = json.loads(made.saw.read_text())
     image = cv2.imread(f"{made.saw}.png")[..., ::-1]
     with wave.open(f"{made.saw}.wav") as file:
@@ -39,7 +39,7 @@ def test_the_program_is_given_the_request(stand_in, tmp_path):
     assert np.array_equal(samples[:6400], request.audio) and not samples[6400:].any() and len(samples) == 6400 + 1600
     assert saw["arguments"] == {
         "image": "au_bench/reference.png", "audio": "au_bench/speech.wav", "out": "au_bench/made.mp4",
-        "seed": "5", "word": "joyful at 25",
+        "seed": "{5}", "word": "joyful at 25",
     }  # fmt: skip
     assert saw["config"] == {"frames": 10, "cases": {"au_bench/reference.png": [0.4]}}
     assert saw["note"] == "a person@@48x64"
@@ -54,7 +54,9 @@ def test_the_repository_is_not_written_to(stand_in):
     made.frames(a_request())
     saw = json.loads(made.saw.read_text())
     assert saw["temp"] == []
-    assert {"scripts", "helper.py", "temp", "checkpoints", "au_bench"} <= set(saw["folder"]) and ".git" not in saw["folder"]
+    assert {"scripts", "helper.py", "temp", "checkpoints", "au_bench"} <= set(saw["folder"]) and ".git" not in saw[
+        "folder"
+    ]
     assert made.place.git("status", "--porcelain", "--", "temp", "scripts", "helper.py").stdout == ""
 
 
@@ -69,6 +71,14 @@ def test_the_environment_is_the_systems_own(stand_in, monkeypatch):
     assert environment["PATH"].split(os.pathsep)[0] == str(made.place.environment / "bin")
     assert (environment["CUDA_VISIBLE_DEVICES"], environment["HF_HUB_OFFLINE"]) == ("", "1")
     assert environment["XDG_CACHE_HOME"] == str(made.place.downloads)
+
+
+def test_a_cache_named_by_a_relative_path(stand_in, monkeypatch, tmp_path):
+    """Oracle: the same frames; the program runs in another folder."""
+    made = stand_in()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AU_BENCH_CACHE", "cache")
+    assert frame_numbers(made.frames(a_request())) == list(range(10))
 
 
 def test_short_speech_is_filled_up(stand_in):
@@ -100,7 +110,13 @@ def test_a_gpu_is_asked_for(stand_in):
 
 @pytest.mark.parametrize(
     ("device", "visible", "expected"),
-    [("cpu", "2,3", ""), ("cuda", None, "0"), ("cuda:1", None, "1"), ("cuda:1", "2,GPU-a5", "GPU-a5"), ("cuda", "4", "4")],
+    [
+        ("cpu", "2,3", ""),
+        ("cuda", None, "0"),
+        ("cuda:1", None, "1"),
+        ("cuda:1", "2,GPU-a5", "GPU-a5"),
+        ("cuda", "4", "4"),
+    ],
 )
 def test_one_gpu_is_shown(monkeypatch, device, visible, expected):
     """Oracle: CUDA's rule, by which device n of a process is entry n of its own list."""
@@ -291,7 +307,8 @@ def test_a_killed_parent_takes_the_program_with_it(stand_in, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("mishap", "count"), [("print('no face'); sys.exit()", 0), ("shutil.copy(os.environ['VIDEO'], 'au_bench/made_.mp4')", 2)]
+    ("mishap", "count"),
+    [("print('no face'); sys.exit()", 0), ("shutil.copy(os.environ['VIDEO'], 'au_bench/made_.mp4')", 2)],
 )
 def test_no_video_or_several(stand_in, mishap, count):
     """Oracle: how many files the program writes."""
@@ -322,8 +339,7 @@ def test_a_broken_video_fails_the_case(stand_in, mishap):
 def test_a_long_log_is_kept_and_quoted_short(stand_in, tmp_path):
     """Oracle: 3 MB of progress bars and one long line."""
     mishap = (
-        "for i in range(30000): sys.stdout.write(f'\\r{i} \\u2588' + '=' * 90)\n"
-        "print()\nprint('x' * 5000)\nos._exit(1)"
+        "for i in range(30000): sys.stdout.write(f'\\r{i} \\u2588' + '=' * 90)\nprint()\nprint('x' * 5000)\nos._exit(1)"
     )
     with pytest.raises(GenerationError, match="its last line: x{400} ") as caught:
         stand_in(mishap=f"{mishap}").frames(a_request(), logs=tmp_path / "logs")

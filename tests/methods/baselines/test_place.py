@@ -28,7 +28,9 @@ def test_an_empty_machine_lacks_everything(name, monkeypatch, tmp_path):
     system = read_system(name)
     message = Place(name, system).missing(system.commit)
     count = len(list(system.files()))
-    assert f"{system.repository} at {system.commit[:10]}" in message and f"Python {system.environment.python}" in message
+    assert (
+        f"{system.repository} at {system.commit[:10]}" in message and f"Python {system.environment.python}" in message
+    )
     assert f"{count} of {count} checkpoints" in message and f"python -m bench fetch {name}" in message
     assert all(f"install {program}" in message for program in system.environment.programs)
     assert all(group.page in message for group in system.checkpoints if group.page)
@@ -81,7 +83,9 @@ def test_a_checkpoint_that_is_none(stand_in, content):
 
 def test_any_file_of_a_pattern_will_do(stand_in):
     """Oracle: file names."""
-    made = stand_in(checkpoints=[{"into": "checkpoints", "files": ["*.bin", "m*.pth"], "licence": "none", "hub": "a/b"}])
+    made = stand_in(
+        checkpoints=[{"into": "checkpoints", "files": ["*.bin", "m*.pth"], "licence": "none", "hub": "a/b"}]
+    )
     assert "1 of 2 checkpoints (checkpoints/*.bin)" in lacks(made)
     (made.place.repository / "checkpoints" / "unet.bin").write_text("weights")
     assert lacks(made) is None
@@ -105,4 +109,6 @@ def test_programs_are_looked_for(stand_in, monkeypatch, tmp_path):
     made = stand_in(environment=recipe)
     assert lacks(made) == "needs the program no-such-program: install no-such-program"
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert "needs the program git on PATH, to tell at which commit its repository is, the program no-such" in lacks(made)
+    assert "needs the program git on PATH, to tell at which commit its repository is, the program no-such" in lacks(
+        made
+    )

@@ -54,7 +54,12 @@ def test_a_data_file_is_whole(name):
     call = system.call
     assert re.fullmatch(r"[0-9a-f]{40}", system.commit) and system.repository.startswith("https://github.com/")
     assert bool(call.script) != bool(call.module)
-    used = {field for text in texts([call.arguments, call.files]) for _, field, _, _ in string.Formatter().parse(text) if field}
+    used = {
+        field
+        for text in texts([call.arguments, call.files])
+        for _, field, _, _ in string.Formatter().parse(text)
+        if field
+    }
     assert used <= FIELDS
     assert ("emotion" in used) == bool(system.emotions) and ("prompt" in used) == bool(system.prompt)
     assert ("seed" in used) == (system.seed == "request") and ("fps" in used) == (system.fps == "request")

@@ -7,6 +7,8 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
+from methods.conditioning.face import crop
+from methods.conditioning.portrait import resized
 from methods.generator import GenerationError
 from methods.stableavatar.config import StableAvatarConfig
 from methods.stableavatar.guidance import three_pass_guidance
@@ -170,6 +172,15 @@ def test_other_sizes(transformer):
     made = pipeline(transformer, height=32, width=48)
     assert made.start_noise(request(5), 2).shape == (1, 4, 2, 4, 6)
     assert video(made(request(5))).shape == (5, 64, 64, 3)
+
+
+def test_the_reference_may_be_cut_to_the_face(transformer):
+    """Oracle: the square that `face.crop` cuts, of what `locate_face` finds."""
+    wide = np.random.default_rng(0).integers(0, 256, (80, 200, 3), np.uint8)
+    cut = crop(wide, FakeVideoEncoders().locate_face(wide))
+    made = pipeline(transformer, crop=True).picture(request(5, reference=wide))
+    np.testing.assert_array_equal(made, resized(cut, 64, 64))
+    assert (made != pipeline(transformer).picture(request(5, reference=wide))).any()
 
 
 def test_seconds_are_split_by_part(transformer):

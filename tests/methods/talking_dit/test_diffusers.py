@@ -120,12 +120,15 @@ def test_gradient_checkpointing():
     assert len(calls) == 2  # once forward, once again backward
 
 
-def test_group_offloading():
+@pytest.mark.parametrize(
+    "kind", [{"offload_type": "block_level", "num_blocks_per_group": 1}, {"offload_type": "leaf_level"}]
+)
+def test_group_offloading(kind):
     dit, told = network(), conditions()
     with torch.no_grad():
         expected = dit(latents(), 500.0, told)
         cpu = torch.device("cpu")
-        dit.enable_group_offload(cpu, cpu, offload_type="block_level", num_blocks_per_group=1)
+        dit.enable_group_offload(cpu, cpu, **kind)
         assert torch.equal(dit(latents(), 500.0, told), expected)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from bench.media.errors import UserError
 from methods.conditioning.features import save_features
-from methods.training.recipes import Recipe
+from methods.training.recipes import UNetRecipe
 from methods.training.windows import Windows
 from tests.methods.fakes import FakeEncoders
 
@@ -34,7 +34,7 @@ def files(tmp_path_factory):
 
 
 def windows(files, context=0, **settings):
-    return Windows(files, FakeEncoders, Recipe(frames=8, past_frames=3, **settings), context)
+    return Windows(files, FakeEncoders, UNetRecipe(frames=8, past_frames=3, **settings), context)
 
 
 def drawn(files, count=200, context=0, **settings):
@@ -104,9 +104,9 @@ def test_the_generator_decides_everything(files):
 
 
 def test_clips_that_are_too_short_are_left_out_and_all_of_them_an_error(files):
-    assert [length for _, length in Windows(files, FakeEncoders, Recipe(frames=10)).clips] == [20, 30]
+    assert [length for _, length in Windows(files, FakeEncoders, UNetRecipe(frames=10)).clips] == [20, 30]
     with pytest.raises(UserError, match="none of the 3 clips to train on has 31 frames"):
-        Windows(files, FakeEncoders, Recipe(frames=31))
+        Windows(files, FakeEncoders, UNetRecipe(frames=31))
 
 
 def test_features_of_other_encoders_are_refused(files):
@@ -114,4 +114,4 @@ def test_features_of_other_encoders_are_refused(files):
         version = 2
 
     with pytest.raises(UserError, match="fake-1"):
-        Windows(files, Others, Recipe(frames=8, past_frames=3)).draw(np.random.default_rng(0), 1)
+        Windows(files, Others, UNetRecipe(frames=8, past_frames=3)).draw(np.random.default_rng(0), 1)
