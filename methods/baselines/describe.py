@@ -40,8 +40,8 @@ What is done to every system alike:
 
 What has been checked: commits, commands, file names and lengths are those of the repositories at these commits; the packages
 of every recipe resolve together; Wav2Lip's program ran through the adapter with random weights, and those of Audio2Head,
-EDTalk and SadTalker start with their packages; the adapter's contract is tested with a stand-in repository. No published checkpoint has
-been run through it yet.
+EDTalk and SadTalker start with their packages; the adapter's contract is tested with a stand-in repository. No published
+checkpoint has been run through it yet.
 """
 
 
