@@ -134,16 +134,16 @@ def prepare_video_features(
     work = _Work(data, source, weights, progress, device, fps)
     texts = work.texts(cases, _read_prompts(prompts))
     windows, failed = work.files("windows", cases)
-    shown = neutral_cases if reference == "neutral" else [case for case in cases if case.id in windows]
+    usable = [case for case in cases if case.id in windows]
+    people = {case.identity for case in usable}
+    shown = [case for case in neutral_cases if case.identity in people] if reference == "neutral" else usable
     references, unshown = work.files("references", shown)
     of_person: dict[str, list[Path]] = defaultdict(list)
     for case in shown:
         if case.id in references:
             of_person[case.identity].append(references[case.id])
     clips = []
-    for case in cases:
-        if case.id not in windows:
-            continue
+    for case in usable:
         if reference == "neutral":
             # A neutral clip is trained on too, and then stands for the person in other clips only.
             found = [path for path in of_person[case.identity] if path != references.get(case.id)]

@@ -70,6 +70,10 @@ class WeightFile(BaseModel):
         return "first use"
 
 
+NAMED = 3
+"""Files that a message describes one by one; of more it says how many."""
+
+
 class Weights:
     """The lock and where its files are on this machine."""
 
@@ -113,7 +117,10 @@ class Weights:
         absent = [self.files[name] for name in names if self.path(name) is None]
         if not absent:
             return None
-        described = "; ".join(describe(entry) for entry in absent)
+        if len(absent) <= NAMED:
+            described = "; ".join(describe(entry) for entry in absent)
+        else:
+            described = f"{len(absent)} files ({absent[0].file}, ...; bench fetch --list has sizes and licences)"
         manual = [entry for entry in absent if entry.url is None and not entry.shipped]
         commands = []
         if fetchable := [entry.name for entry in absent if entry.url]:

@@ -199,7 +199,8 @@ def prepare(
         bool, typer.Option("--separate-vocals", help="Features of speech without music and noise.")
     ] = False,
     prompts: Annotated[
-        Path | None, typer.Option(help="stableavatar, iuface: JSON, clip id or identity -> prompt; by default one for all.")
+        Path | None,
+        typer.Option(help="stableavatar, iuface: JSON, clip id or identity -> prompt; by default one for all."),
     ] = None,
     device: Device = "auto",
     as_json: Json = False,

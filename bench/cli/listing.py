@@ -59,7 +59,8 @@ def _plan_row(row: PlanRow, protocol: str, synthetic: bool) -> dict:
 
 def _line(row: dict) -> str:
     missing = row.get("missing")
-    state = "" if missing is None else f"  [not ready: {missing}]"
+    where = "ready on synthetic protocols; otherwise" if row.get("ready_on_synthetic") else "not ready"
+    state = "" if missing is None else f"  [{where}: {missing}]"
     return f"{row['name']:<30} {row['what']}{state}"
 
 
@@ -106,7 +107,7 @@ def _method_row(name: str) -> dict:
     }
     return {
         "name": name, "what": method.title, "needs": sorted(method.needs), "control": method.control, "settings": settings,
-        "missing": method_lacks(method),
+        "missing": method_lacks(method), "ready_on_synthetic": bool(method.synth) and method_lacks(method, True) is None,
     }  # fmt: skip
 
 

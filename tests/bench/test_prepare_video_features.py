@@ -21,7 +21,7 @@ from methods.training.video_windows import VideoWindows
 from protocols.synth import protocols as synth
 from tests.bench.conftest import Quiet
 
-SOURCE = VideoFeatureSource.of("synth", frames=9, windows=2, references=2)
+SOURCE = VideoFeatureSource.of("synth", frames=5, windows=2, references=1)
 
 
 @pytest.fixture(scope="module")
@@ -72,15 +72,15 @@ def test_windows_of_a_clip(people, world):
     case, clip = people[0][1], Clip(people[0][1].driving)
     assert made.clips[1].windows.match(f"features/windows-synth-1-*/{case.id}.safetensors")
     found = load_file(made.clips[1].windows)
-    assert found["starts"].tolist() == [0, clip.num_frames - 9]
-    last = slice(clip.num_frames - 9, clip.num_frames)
+    assert found["starts"].tolist() == [0, clip.num_frames - 5]
+    last = slice(clip.num_frames - 5, clip.num_frames)
     encoders = load_video_encoders("synth", Weights().require(SOURCE.weights_of("windows")))
     np.testing.assert_allclose(found["latent_mean"][1], encoders.encode(clip.frames[last]), rtol=2e-3, atol=2e-3)
     np.testing.assert_array_equal(found["aus"], au.read(case.aus, "openface35").values)
     landmarks = np.load(case.driving.with_suffix(".npz"))["landmarks"]
     for name, masks in region_masks(landmarks[last], 128, 128).items():
         np.testing.assert_array_equal(found[name][1], per_latent(masks))
-    assert found["vocal"].shape == (2, 17, 96) and found["lips"].any() and found["face"].sum() > 3 * found["lips"].sum()
+    assert found["vocal"].shape == (2, 9, 96) and found["lips"].any() and found["face"].sum() > 3 * found["lips"].sum()
 
 
 def test_references_are_neutral_frames_of_the_person(people, world):
@@ -91,7 +91,7 @@ def test_references_are_neutral_frames_of_the_person(people, world):
             (path,) = clip.references
             assert path.match(f"features/references-synth-1-*/{case.id}.safetensors")
             frame, found = Clip(case.driving).first_frame(), load_file(path)
-            np.testing.assert_allclose(found["known"][0], encoders.masked(frame, 9)[4:], rtol=2e-3, atol=2e-3)
+            np.testing.assert_allclose(found["known"][0], encoders.masked(frame, 5)[4:], rtol=2e-3, atol=2e-3)
             np.testing.assert_allclose(found["image"][0], encoders.image(frame), rtol=2e-3, atol=2e-3)
             np.testing.assert_allclose(found["arcface"][0], encoders.identity(frame, "arcface"), rtol=1e-3, atol=1e-3)
 
@@ -102,7 +102,7 @@ def test_what_is_there_is_kept(people, world):
     prepared(people, world)
     before = files()
     assert len(prepared(people, world).clips) == 2 and files() == before
-    other = prepared(people, world, source=VideoFeatureSource.of("synth", frames=5, windows=2, references=2))
+    other = prepared(people, world, source=VideoFeatureSource.of("synth", frames=5, windows=1, references=1))
     assert set(before) < set(files()) and not {clip.windows for clip in other.clips} & set(before)
 
 
@@ -114,10 +114,10 @@ def test_a_batch_to_train_on(people, world):
     batch = windows.draw(np.random.default_rng(0), 3)
     channels, encoders = SOURCE.encoders.latent_channels, SOURCE.encoders
     assert {name: tuple(values.shape) for name, values in batch.items()} == {
-        "latent_mean": (3, channels, 3, 16, 16), "latent_std": (3, channels, 3, 16, 16),
-        "known": (3, 4 + channels, 3, 16, 16), "image": (3, encoders.image_tokens, encoders.image_dim),
+        "latent_mean": (3, channels, 2, 16, 16), "latent_std": (3, channels, 2, 16, 16),
+        "known": (3, 4 + channels, 2, 16, 16), "image": (3, encoders.image_tokens, encoders.image_dim),
         "identity": (3, encoders.identity_dims["arcface"]), "text": (3, encoders.text_tokens, encoders.text_dim),
-        "vocal": (3, 17, encoders.vocal_dim), "aus": (3, 9, 35), "lips": (3, 3, 16, 16), "face": (3, 3, 16, 16),
+        "vocal": (3, 9, encoders.vocal_dim), "aus": (3, 5, 35), "lips": (3, 2, 16, 16), "face": (3, 2, 16, 16),
     }  # fmt: skip
 
 
@@ -155,8 +155,7 @@ def test_what_cannot_be_trained_on_is_said(people, world):
 
 
 def test_missing_weights_are_named(people, world):
-    with pytest.raises(UserError, match="windows to train on: needs Wan2.1_VAE.pth"):
-        VideoFeatureSource.of("full")
+    with pytest.raises(UserError, match="texts to train on: needs models_t5_umt5-xxl-enc-bf16.pth"):
         prepare_video_features(
             *people, world / "synth", VideoFeatureSource.of("full"), "first", weights=Weights(), progress=Quiet()
         )

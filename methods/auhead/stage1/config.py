@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from bench.media.errors import UserError
 from methods.auhead.stage1.orders import OrderName
 from methods.generator import GeneratorConfig
 
@@ -48,5 +49,16 @@ class Stage1Config(GeneratorConfig):
 
 
 def stage1_weights(config: Stage1Config) -> tuple[str, ...]:
-    """Names in the weights lock."""
-    return (f"synth_stage1_{config.order.replace('-', '_')}",) if config.model == "synth" else ()
+    """Names in the weights lock.
+
+    Raises:
+        UserError: trained weights are needed that nobody has published.
+    """
+    if config.model == "synth":
+        return (f"synth_stage1_{config.order.replace('-', '_')}",)
+    if config.adapter is None:
+        raise UserError(
+            "nobody has published weights of AUHead's first stage; make them with `python -m bench train auhead_stage1` "
+            "and name the file: --set adapter=FILE. On synthetic protocols a small trained model stands in"
+        )
+    return ()

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.media.errors import UserError
 from methods.auhead.stage1.config import Stage1Config, stage1_weights
 
 if TYPE_CHECKING:
@@ -24,16 +23,12 @@ def load_stage1(config: Stage1Config, files: Mapping[str, Path], device: str = "
     Raises:
         UserError: weights, packages or the other environment are not there, or are of something else.
     """
-    if config.model == "full" and config.adapter is None:
-        raise UserError(
-            "nobody has published weights of AUHead's first stage; make them with `python -m bench train auhead_stage1` "
-            "and name the file: --set adapter=FILE. On synthetic protocols a small trained model stands in"
-        )
+    names = stage1_weights(config)
     if config.model == "full" and config.language_model == "qwen-audio-chat":
         from methods.auhead.stage1.qwen_audio import load_qwen_audio
 
         return load_qwen_audio(config, device)
     from methods.auhead.stage1.weights import load_trained
 
-    path = config.adapter if config.model == "full" else files[stage1_weights(config)[0]]
+    path = config.adapter if config.model == "full" else files[names[0]]
     return load_trained(config, path, device)
