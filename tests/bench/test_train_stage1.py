@@ -72,7 +72,9 @@ def test_a_small_model_is_trained_and_the_method_runs_on_it(few, tmp_path, monke
     method = registry.method("auhead_stage1")
     config = method.Config(model="synth", order="a-au", constrained=True)
     assert method.required_weights(config) == ("synth_stage1_a_au",)
-    assert method.required_weights(method.Config()) == ()
+    assert method.required_weights(method.Config(adapter=out)) == ()
+    with pytest.raises(UserError, match="nobody has published weights"):
+        method.required_weights(method.Config())
     generator = method(config, files={"synth_stage1_a_au": out})
     audio = np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32)
     generator.stage1.tokens_per_vector = 50

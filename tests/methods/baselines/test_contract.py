@@ -10,6 +10,7 @@ import threading
 import time
 import wave
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -275,8 +276,11 @@ def test_a_hang_is_ended_with_all_it_started(stand_in):
     assert all(gone(pid) for pid in processes(made))
 
 
-def test_an_interrupt_ends_all_it_started(stand_in):
+def test_an_interrupt_ends_all_it_started(stand_in, request):
     """Oracle: the process table after Ctrl-C."""
+    # A shell starts what runs in its background with interrupts ignored.
+    request.addfinalizer(partial(signal.signal, signal.SIGINT, signal.getsignal(signal.SIGINT)))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     made = stand_in(mishap=HANGS)
     threading.Thread(target=lambda: (processes(made), os.kill(os.getpid(), signal.SIGINT)), daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
