@@ -90,7 +90,7 @@ def _folder(protocol: str, data: Mapping[str, Path]) -> Path:
 
 
 def write_tables(name: str, done: Reproduction, form: str = "md", out: Path = TABLES) -> list[Path]:
-    """One table per protocol, and the plan's figure where it has an axis."""
+    """One table per protocol, and the plan's figure where it has one."""
     plan, files = read_plan(name), []
     for protocol, rows in done.runs.items():
         labels = [f"{row.label} ({run.label})" for row, run in rows]
@@ -102,4 +102,8 @@ def write_tables(name: str, done: Reproduction, form: str = "md", out: Path = TA
             from bench.sweep_plot import draw_sweep
 
             files.append(draw_sweep(plan, [(row, run.summary) for row, run in rows], out / f"{name}_{protocol}.png"))
+        if plan.trajectories:
+            from bench.trajectory_plot import draw_trajectories
+
+            files += draw_trajectories(plan, rows, out / f"{name}_{protocol}.png", Weights())
     return files

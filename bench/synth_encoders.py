@@ -49,7 +49,8 @@ class EncoderSettings(BaseModel):
     only: tuple[str, ...] = tuple(TRAINERS)
     """Which encoders, in this order."""
     minutes: float | None = Field(default=None, gt=0)
-    """Minutes per encoder, at most; None trains for the steps of the shipped weights, about half an hour on one core."""
+    """Minutes per encoder, at most; None trains for the steps of the shipped weights: half an hour on one core,
+    and an hour more for `wan_vae`."""
     measure: bool = True
     """Whether to measure them on unseen people afterwards."""
     workers: int | None = Field(default=None, ge=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +86,7 @@ class _VideoTraining(MethodTraining):
         """With the weights to begin with, float32 on the CPU: random, the user's, or the lock's.
 
         Raises:
-            UserError: the weights are not here; the message says how to get them.
+            UserError: the weights are not here, the message says how to get them; or they are of another network.
         """
         from methods.talking_dit.checkpoints import load_official, load_trained
         from methods.talking_dit.transformer import TalkingDiT
@@ -99,10 +100,14 @@ class _VideoTraining(MethodTraining):
             return transformer
         name = self.start(settings)
         load = load_trained if settings.base or settings.model == "synth" else load_official
-        transformer = load(settings.base or weights.require([name])[name])
-        for path in ("vocal", "aus"):
-            if sizes.get(path) and not transformer.config[path]:
-                getattr(transformer, f"add_{path}")(sizes[path])
+        path = settings.base or weights.require([name])[name]
+        transformer = load(path)
+        for part, add in (("vocal", transformer.add_vocal), ("aus", transformer.add_aus)):
+            wanted, found = sizes.get(part), transformer.sizes[part]
+            if wanted and not found:
+                add(wanted)
+            elif wanted != found:
+                raise UserError(f"{path}: begins with {part} path {found}, these settings train {wanted or 'none'}")
         return transformer
 
     def save(self, learner: VideoLearner, path: Path, notes: dict[str, str]) -> None:
@@ -203,6 +208,11 @@ class IUFaceTraining(_VideoTraining):
         from methods.iuface.pipeline import IUFacePipeline
 
         return IUFacePipeline(learner.transformer, encoders, config, encoders.device)
+
+    def make(self, learner: nn.Module, pipeline: Callable, request: Request) -> np.ndarray:
+        from methods.iuface.sources import request_aus
+
+        return super().make(learner, pipeline, replace(request, aus=request_aus(pipeline.config, request)))
 
     def settings_shown(self, settings: IUFaceRecipe) -> dict[str, Any]:
         shown = super().settings_shown(settings)

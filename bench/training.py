@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -73,7 +73,8 @@ def configure(name: str, training: type[Training], settings: dict[str, str]) -> 
 
 
 def _value(text: str, annotation: Any) -> Any:
-    if getattr(annotation, "__origin__", None) is tuple and not text.startswith("["):
+    is_list = any(get_origin(kind) is tuple for kind in (annotation, *get_args(annotation)))
+    if is_list and text != "null" and not text.startswith("["):
         return [part for part in text.split(",") if part]
     try:
         return json.loads(text)

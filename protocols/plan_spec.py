@@ -58,6 +58,8 @@ class PlanSpec(BaseModel):
     """What in it is our reading, not the paper's word."""
     axis: str | None = None
     """Setting on the x axis of a figure; every row sets it."""
+    trajectories: bool = False
+    """Whether its figure shows AU intensity over time."""
     open: bool = False
     """Whether every other method with a run on its protocols joins it as a row: a comparison, not an ablation."""
     rows: tuple[PlanRow, ...]

@@ -1,1 +1,1 @@
-"""What goes into the talking-head denoisers: latents, speech features, identity, face regions, emotion."""
+"""What goes into the talking-head denoisers: latents, speech features, identity, prompt, face regions, emotion."""

@@ -11,7 +11,7 @@ from methods.generator import Frames, Request
 from methods.iuface.authoring import VOCABULARY
 from methods.iuface.config import IUFaceConfig
 from methods.iuface.sources import request_aus
-from methods.stableavatar.generator import StableAvatar
+from methods.stableavatar.generator import SYNTH, StableAvatar
 
 if TYPE_CHECKING:
     from methods.conditioning.video_encoders import IdentityEncoder, VideoEncoders
@@ -29,6 +29,7 @@ class IUFace(StableAvatar):
         "Neutral-Reference Debiasing"
     )
     au_vocabulary = VOCABULARY
+    synth = SYNTH
 
     config: IUFaceConfig
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from methods.stableavatar.pipeline import StableAvatarPipeline
     from methods.talking_dit.transformer import TalkingDiT
 
+SYNTH = {"model": "synth", "steps": 10, "window_frames": 25, "overlap": 2, "dtype": "float32"}
+"""Settings of the small networks. StableAvatar's has learnt what no prompt is, and no negative one."""
+
 
 class StableAvatar(Generator):
     """The base of IUFace, without Action Units."""
@@ -24,7 +27,7 @@ class StableAvatar(Generator):
     title = "StableAvatar: speech, one picture and a prompt; video of any length"
     paper = "StableAvatar: Infinite-Length Audio-Driven Avatar Video Generation, arXiv 2508.08248"
     needs = frozenset({"audio"})
-    synth = {"model": "synth", "steps": 10, "window_frames": 25, "overlap": 2, "dtype": "float32"}
+    synth = SYNTH | {"negative_prompt": ""}
 
     config: VideoConfig
 

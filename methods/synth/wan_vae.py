@@ -44,11 +44,14 @@ CONFIG: dict[str, Any] = {
     "scale_factor_temporal": 4,
     "scale_factor_spatial": 8,
 }
-STILLS, VIDEOS, FRAMES = 4, 2, 9
-"""Of a batch: stills, videos and the frames of these."""
+STILLS = 2
+"""Of a batch."""
+VIDEOS = ((2, 5), (1, 9), (1, 13))
+"""(videos, frames of each) that a batch may have besides. A convolution remembers two latent frames: only from the fourth on
+does it remember none that was a first one."""
 KL_WEIGHT = 1e-4
 FIRST_LOGVAR = -5.0
-"""Of the posterior, at the start: were it 0, its noise would hide what the first steps could learn."""
+"""Of the posterior, at the start: its noise must not hide what the first steps could learn."""
 MOTION_WEIGHT = 1.0
 """Of the differences from frame to frame, against the frames themselves."""
 DECODER_SHARE = 0.3
@@ -76,9 +79,38 @@ def make_wan_vae(mean: list[float] | None = None, std: list[float] | None = None
     for parameter in vae.parameters():
         if parameter.shape[2:].numel() > 1:
             parameter.data = parameter.data.to(memory_format=formats[parameter.ndim])
-    with torch.no_grad():
-        vae.quant_conv.bias[channels:] = FIRST_LOGVAR
+    begin_as_images(vae)
     return vae
+
+
+def begin_as_images(vae: AutoencoderKLWan) -> None:
+    """Initial weights with which every frame passes by itself, and none of what it holds is lost on the way.
+
+    Convolutions keep the variance of their input and see the present only; residual blocks are the identity; two frames become
+    one as their mean, and one two as copies. From torch's initial weights, training stays with one and the same picture for
+    all for hundreds of steps, as what is particular to one drowns in biases.
+    """
+    import torch
+    from torch import nn
+
+    for name, layer in vae.named_modules():
+        if not isinstance(layer, nn.Conv2d | nn.Conv3d):
+            continue
+        nn.init.zeros_(layer.bias)
+        weight = torch.zeros_like(layer.weight)
+        now = weight if weight.ndim == 4 else weight[:, :, -1]  # The last tap in time; those before remember.
+        if name.endswith("time_conv"):
+            inputs = weight.shape[1]
+            if layer.stride[0] == 2:
+                weight[:, :, 1:] = torch.eye(inputs)[:, :, None, None, None] / 2
+            else:
+                now[:] = torch.eye(inputs).repeat(2, 1)[:, :, None, None]
+        elif not name.endswith(("conv2", "proj")):
+            nn.init.normal_(now, std=now[0].numel() ** -0.5)
+        layer.weight.data.copy_(weight)
+    deviations = slice(vae.config.z_dim, None)
+    vae.quant_conv.weight.data[deviations] *= 0.1
+    vae.quant_conv.bias.data[deviations] = FIRST_LOGVAR
 
 
 def load_wan_vae(path: Path) -> AutoencoderKLWan:
@@ -108,7 +140,7 @@ def train_wan_vae(data: Path, out: Path, recipe: Recipe, *, log: Callable[[str],
 def draw(faces: FacePictures, rng: np.random.Generator) -> list[Faces]:
     """A batch: stills as videos of one frame, then videos."""
     stills = Faces(*(values[:, None] for values in faces.draw_stills(rng, STILLS)))
-    return [stills, faces.draw_videos(rng, VIDEOS, FRAMES)]
+    return [stills, faces.draw_videos(rng, *VIDEOS[rng.integers(len(VIDEOS))])]
 
 
 def vae_loss(vae: AutoencoderKLWan, batch: list[Faces]) -> torch.Tensor:

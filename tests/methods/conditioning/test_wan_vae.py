@@ -132,10 +132,11 @@ def test_small_pictures_are_not_cut():
 
 def test_memory_does_not_grow():
     """Oracle: the tensors that are alive after each piece; a piece is thrown away like a frame that was written."""
-    sizes = []
-    for _ in wan_vae.decode(network(), torch.zeros(4, 8, 2, 2)):
-        sizes.append(sum(part.numel() for part in gc.get_objects() if type(part) is torch.Tensor))
-    assert len(sizes) == 8 and sizes[0] < sizes[2] == sizes[-1]
+    sizes = {}
+    for piece, _ in enumerate(wan_vae.decode(network(), torch.zeros(4, 8, 2, 2))):
+        if piece in (0, 2, 7):
+            sizes[piece] = sum(part.numel() for part in gc.get_objects() if type(part) is torch.Tensor)
+    assert sizes[0] < sizes[2] == sizes[7]
 
 
 @pytest.mark.parametrize("count", [0, 2, 4, 8, 80])

@@ -69,9 +69,31 @@ def test_stills_and_videos_count_by_their_frames(videos):
     assert loss.item() == pytest.approx(0.5 * 2 / 20, rel=1e-4)
 
 
+def test_begins_frame_by_frame(videos):
+    """Oracle: stills; a video that does not move is one still at every latent frame, and what was before leaves no trace."""
+    vae = wan_vae.make_wan_vae().eval()
+    still = wan_vae.video_pixels(videos.frames[:, :1])
+    with torch.inference_mode():
+        mean, logvar = wan_vae.moments(vae, still.expand(-1, -1, 9, -1, -1))
+        torch.testing.assert_close(mean, mean[:, :, :1].expand_as(mean), rtol=1e-4, atol=1e-5)
+        assert mean.std() > 0.3 and abs(logvar.mean() - wan_vae.FIRST_LOGVAR) < 0.5
+        made = wan_vae.pixels_of(vae, mean)
+        torch.testing.assert_close(made, made[:, :, :1].expand_as(made), rtol=1e-4, atol=1e-5)
+        moving = wan_vae.video_pixels(videos.frames)
+        other = torch.cat([-moving[:, :, :1], moving[:, :, 1:]], dim=2)
+        after = [wan_vae.moments(vae, pixels)[0][:, :, 1:] for pixels in (moving, other)]
+    torch.testing.assert_close(*after, rtol=1e-4, atol=1e-5)
+
+
 def test_every_parameter_learns(videos):
+    """Residual blocks begin as the identity, so what is inside them learns from the second step on."""
     vae = wan_vae.make_wan_vae()
-    wan_vae.vae_loss(vae, [Faces(videos.frames[:, :1], videos.landmarks[:, :1]), videos]).backward()
+    batch = [Faces(videos.frames[:, :1], videos.landmarks[:, :1]), videos]
+    optimizer = torch.optim.SGD(vae.parameters(), lr=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        wan_vae.vae_loss(vae, batch).backward()
+        optimizer.step()
     silent = [name for name, value in vae.named_parameters() if value.grad is None or not value.grad.any()]
     assert silent == []
 

@@ -56,3 +56,31 @@ def new_hallo() -> HalloModules:
 def new_adapter(denoiser) -> AUAdapter:
     """Not at zero any more, so that every weight gets a gradient."""
     return randomised(AUAdapter(denoiser.au_sites, ADAPTER), 1).requires_grad_(True)
+
+
+# -- video transformers -----------------------------------------------------------------------------------------------
+
+LATENTS, PLACES = 3, 4
+"""T and h = w of a window."""
+
+
+def video_batch(rows: int = 2, seed: int = 0, identity: bool = True) -> dict[str, torch.Tensor]:
+    """What `VideoWindows.draw` returns, for `tests.methods.video_fakes.tiny_transformer`."""
+    rng = np.random.default_rng(seed)
+
+    def noise(*shape: int) -> torch.Tensor:
+        return torch.from_numpy(rng.standard_normal((rows, *shape)).astype(np.float32))
+
+    place = (LATENTS, PLACES, PLACES)
+    batch = {
+        "latent_mean": noise(4, *place),
+        "latent_std": torch.full((rows, 4, *place), 0.01),
+        "known": noise(8, *place),
+        "image": noise(4, 6),
+        "text": noise(4, 5),
+        "vocal": noise(18, 3),
+        "aus": noise(4 * LATENTS - 3, 35).abs(),
+        "lips": (noise(*place) > 1).float(),
+        "face": (noise(*place) > 0).float(),
+    }
+    return batch | ({"identity": noise(6)} if identity else {})

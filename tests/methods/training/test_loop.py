@@ -129,6 +129,16 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path):
     assert train(Toy(), draw, recipe(steps=14), tmp_path, seed=0, log=silent).steps == 14
 
 
+def test_a_setting_added_since_counts_as_its_default(tmp_path):
+    train(Toy(), draw, recipe(), tmp_path, seed=0, log=silent)
+    content = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    del content["recipe"]["epsilon"]
+    torch.save(content, tmp_path / CHECKPOINT)
+    assert train(Toy(), draw, recipe(steps=13), tmp_path, seed=0, log=silent).steps == 13
+    with pytest.raises(UserError, match=r"begun with epsilon=1e-08;"):
+        train(Toy(), draw, recipe(epsilon=1e-10), tmp_path, seed=0, log=silent)
+
+
 def test_an_exploding_loss_is_an_error(tmp_path):
     class Exploding(Toy):
         def forward(self, batch):

@@ -105,3 +105,17 @@ def test_clips_to_train_on_are_rendered_before_their_own_backgrounds(tmp_path):
         sentence = int(case.driving.stem) - 1
         made = make_clip(ClipSpec(case.identity, case.emotion, case.level, sentence, family))
         assert (Clip(case.driving).frames == made.frames).all()
+
+
+def test_neutral_clips_are_of_the_same_people_and_of_no_clip_to_train_on():
+    """IUFace, Eq. 3: a neutral frame of the same subject. Oracle: names; the exact AUs of both clips."""
+    cases, neutral = SynthStd().training_cases(FOLDER), SynthStd().neutral_cases(FOLDER)
+    assert [case.identity for case in neutral] == [case.identity for case in cases]
+    assert {(case.emotion, case.level) for case in neutral} == {("neutral", 1)}
+    assert not {case.id for case in neutral} & {case.id for case in cases}
+    assert [case.driving.parts[1] for case in neutral] == [case.driving.parts[1] for case in cases]  # background
+    spec = SynthStd()._spec(neutral[1].driving)
+    strong = ClipSpec(spec.identity, "angry", 3, spec.sentence)
+    calm, angry = (make_clip(one, num_frames=20).aus.values.max(0) for one in (spec, strong))
+    assert angry.max() > 0.5
+    assert (calm[angry > 0.5] < angry[angry > 0.5]).all()
