@@ -45,9 +45,11 @@ def _is_committed(entry: WeightFile) -> bool:
 def _row(entry: WeightFile, path: Path) -> str:
     from safetensors import safe_open
 
+    from methods.tensor_files import SCALE
+
     with safe_open(path, "np") as file:
         noted = file.metadata() or {}
-        numbers = sum(prod(file.get_slice(name).get_shape()) for name in list(file.keys()))
+        numbers = sum(prod(file.get_slice(name).get_shape()) for name in list(file.keys()) if not name.endswith(SCALE))
     facts = [f"{noted['steps']} steps"] if "steps" in noted else []
     facts += [f"seed {noted['seed']}"] if "seed" in noted else []
     facts += [noted["world"].split(" ")[0]] if "world" in noted else []

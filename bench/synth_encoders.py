@@ -26,7 +26,7 @@ TRAINERS = {
     "vae": ("methods.synth.vae:train_vae", 6_278, 2e-3),
     "speech": ("methods.synth.speech:train_speech", 1_859, 1.5e-3),
     "face_reader": ("methods.synth.face:train_face_reader", 424, 1e-3),
-    "wan_vae": ("methods.synth.wan_vae:train_wan_vae", 4_000, 2e-3),
+    "wan_vae": ("methods.synth.wan_vae:train_wan_vae", 8_000, 2e-3),
 }
 """Encoder -> (its training, steps and learning rate of the shipped weights)."""
 MEASURES = {
@@ -36,9 +36,6 @@ MEASURES = {
     "wan_vae": "bench.synth_encoders:measure_wan_vae",
 }
 """Encoder -> its figures, from the file of its weights and a folder of arrays."""
-
-MEASURED_CLIPS = 24
-"""Whose AUs are compared after encoding."""
 
 
 class EncoderSettings(BaseModel):
@@ -160,13 +157,13 @@ def measure(
 
 def measure_wan_vae(path: Path, data: Path) -> dict[str, float]:
     """`methods.synth.wan_vae.measure_wan_vae`, and au_mae: the mean difference between the AUs that the expert synth_face
-    reads off decoded frames and the true ones, over MEASURED_CLIPS clips; au_mae_frames: off the frames themselves."""
+    reads off decoded frames and the true ones; au_mae_frames: off the frames themselves."""
     from methods.conditioning.wan_vae import decode, encode
     from methods.synth.faces import FacePictures
-    from methods.synth.wan_vae import MEASURED_FRAMES, load_wan_vae, measure_wan_vae
+    from methods.synth.wan_vae import MEASURED_CLIPS, MEASURED_FRAMES, load_wan_vae, measure_wan_vae
 
     vae = load_wan_vae(path)
-    frames = FacePictures(data).every_clip(MEASURED_FRAMES).frames[:MEASURED_CLIPS]
+    frames = FacePictures(data).first_clips(MEASURED_CLIPS, MEASURED_FRAMES).frames
     truth = np.load(data / "clips" / "aus.npy", mmap_mode="r")[:MEASURED_CLIPS, :MEASURED_FRAMES]
     decoded = [np.concatenate(list(decode(vae, latents))) for latents in encode(vae, frames)[0]]
     return {

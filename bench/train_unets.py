@@ -32,11 +32,14 @@ SYNTH = {
     "model": "synth", "steps": None, "minutes": 50, "batch": 4, "frames": 16, "learning_rate": 2e-3,
     "schedule": "cosine", "warmup": 0.02, "average": 0.995, "precision": "no", "gradient_checkpointing": False,
     "from_scratch": True, "uncond": 0.1, "first_window": 0.3, "log_every": 20, "validate_every": 300,
+    "stored": "int8",
 }  # fmt: skip
 """What the shipped small networks were trained with; they have no published base, so everything learns."""
 SYNTH_MEMO = SYNTH | {"past_frames": 4, "robust_loss": None, "drop_emotion": 0.1, "null_audio": "after projection"}
 SYNTH_HALLO = SYNTH | {"snr_gamma": None, "betas": "linear"}
-SYNTH_ADAPTER = {"from_scratch": False, "minutes": 20, "learning_rate": 2e-3}
+SYNTH_ADAPTER = {
+    "from_scratch": False, "minutes": None, "steps": 900, "learning_rate": 5e-3, "face_weight": 4.0, "lip_weight": 4.0,
+}  # fmt: skip
 
 
 class _UNetTraining(MethodTraining):
@@ -84,7 +87,7 @@ class _BaseTraining(_UNetTraining):
     def save(self, learner: nn.Module, path: Path, notes: dict[str, str]) -> None:
         from methods.talking_unet.checkpoints import save_trained
 
-        save_trained(path, learner.modules_, notes=notes)
+        save_trained(path, learner.modules_, notes, learner.recipe.stored)
 
 
 class MemoTraining(_BaseTraining):
@@ -147,7 +150,7 @@ class _AdapterTraining(_UNetTraining):
 
     def save(self, learner: AUHeadLearner, path: Path, notes: dict[str, str]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        learner.adapter.save(path, notes=notes)
+        learner.adapter.save(path, notes=notes, stored=learner.recipe.stored)
 
     def _shipped(self, settings: AUHeadMemoRecipe | AUHeadHalloRecipe) -> Path:
         path = super()._shipped(settings)
@@ -160,7 +163,7 @@ class AUHeadMemoTraining(_AdapterTraining):
     name, base = "auhead_memo", "memo"
     Settings = AUHeadMemoRecipe
     title = "AUHead's second stage on MEMO: the AU adapter"
-    synth = SYNTH_MEMO | SYNTH_ADAPTER
+    synth = SYNTH_MEMO | SYNTH_ADAPTER | {"loss": "velocity"}
 
     def base_learner(self, settings: AUHeadMemoRecipe, weights: Weights) -> MemoLearner:
         from methods.memo.train import MemoLearner

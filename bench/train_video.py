@@ -33,7 +33,7 @@ SYNTH = {
     "model": "synth", "steps": 10_000, "batch": 4, "learning_rate": 2e-3, "schedule": "cosine", "warmup": 0.02,
     "weight_decay": 0.01, "epsilon": 1e-8, "clip_norm": 1.0, "average": 0.995, "precision": "no",
     "gradient_checkpointing": False, "learns": "all", "face_only": 0.0, "lips_only": 0.0, "face_weight": 1.0,
-    "lip_weight": 6.0, "log_every": 20, "validate_every": 1000,
+    "lip_weight": 6.0, "log_every": 20, "validate_every": 1000, "stored": "int8",
 }  # fmt: skip
 """What the shipped small networks were trained with."""
 
@@ -90,7 +90,8 @@ class _VideoTraining(MethodTraining):
         """
         from methods.talking_dit.checkpoints import load_official, load_trained
         from methods.talking_dit.transformer import TalkingDiT
-        from methods.training.start import adopt, read_state
+        from methods.tensor_files import read_state
+        from methods.training.start import adopt
 
         sizes = self.sizes(settings)
         if settings.from_scratch:
@@ -113,7 +114,7 @@ class _VideoTraining(MethodTraining):
     def save(self, learner: VideoLearner, path: Path, notes: dict[str, str]) -> None:
         from methods.talking_dit.checkpoints import save_trained
 
-        save_trained(path, learner.transformer, notes)
+        save_trained(path, learner.transformer, notes, learner.recipe.stored)
 
     def encoders(self, settings: VideoRecipe, weights: Weights, device: str) -> VideoEncoders:
         names = video_encoders_class(settings.model).weights_for(self.identity_encoder(settings))

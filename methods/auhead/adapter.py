@@ -21,8 +21,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -31,6 +29,7 @@ from bench.media.mesh import Face, IctFace
 from methods.auhead.au_map import au_maps
 from methods.auhead.config import Representation
 from methods.auhead.embedding import AUEmbedding, window
+from methods.tensor_files import read_metadata, read_state, write_state
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class AUAdapterConfig:
 
 
 FULL = AUAdapterConfig()
-SMALL = AUAdapterConfig(map_size=64, dim=64, channels=64, heads=4)
+SMALL = AUAdapterConfig(map_size=64, dim=64, tokens_per_frame=8, channels=64, heads=4)
 """For the synthetic world."""
 
 
@@ -154,13 +153,11 @@ class AUAdapter(nn.Module):
         """Features (B * F, C, h, w) of the site `name`, with what the AU tokens (B, F * K, D) add to them."""
         return self.layers[_key(name)](hidden, aus, num_frames)
 
-    def save(
-        self, path: str | Path, dtype: torch.dtype = torch.bfloat16, notes: Mapping[str, str] = MappingProxyType({})
-    ) -> None:
-        """Write the weights as `dtype`, with the sizes that `load` builds the adapter from; notes join the metadata."""
-        weights = {name: tensor.to("cpu", dtype).contiguous() for name, tensor in self.state_dict().items()}
+    def save(self, path: str | Path, stored: str = "bfloat16", notes: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Write the weights as `write_state` does, with the sizes that `load` builds the adapter from; notes join the
+        metadata."""
         sizes = {"config": json.dumps(asdict(self.config)), "sites": json.dumps(self.sites)}
-        save_file(weights, path, {**notes, **sizes})
+        write_state(Path(path), self.state_dict(), {**notes, **sizes}, stored)
 
     @classmethod
     def load(cls, path: str | Path, sites: Mapping[str, int], face: Face | None = None) -> AUAdapter:
@@ -175,11 +172,9 @@ class AUAdapter(nn.Module):
             UserError: the file is no adapter, or was trained in another denoiser or on another face.
         """
         try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        except (OSError, SafetensorError) as error:
-            raise UserError(f"{path}: cannot be read as an AU adapter ({error}); {_HOW}") from error
+            metadata, weights = read_metadata(Path(path)), read_state(Path(path))
+        except UserError as error:
+            raise UserError(f"{error}; {_HOW}") from error
         if not {"config", "sites"} <= set(metadata):
             raise UserError(f"{path}: not an AU adapter; {_HOW}")
         if json.loads(metadata["sites"]) != dict(sites):

@@ -53,7 +53,7 @@ class IUFace(StableAvatar):
     def identity_encoder(cls, config: IUFaceConfig) -> IdentityEncoder:
         if config.checkpoint is None:
             return {"wo_ida": "none", "wo_ia": "none", "arcface": "arcface"}.get(config.preset, "clip")
-        from methods.talking_dit.checkpoints import read_metadata
+        from methods.tensor_files import read_metadata
 
         aus = json.loads(read_metadata(config.checkpoint).get("sizes", "{}")).get("aus")
         return aus["identity_encoder"] if aus else "none"

@@ -64,9 +64,9 @@ class FacePictures:
             drawn.append(_maybe_mirrored(self._clips.frames[part], self._clips.landmarks[part], rng))
         return _stacked(drawn)
 
-    def every_clip(self, length: int) -> Faces:
-        """The first `length` frames of every clip, as `draw_videos` gives them."""
-        return Faces(*(np.array(values[:, :length]) for values in self._clips))
+    def first_clips(self, count: int, length: int) -> Faces:
+        """The first `length` frames of the first `count` clips, as `draw_videos` gives them."""
+        return Faces(*(np.array(values[:count, :length]) for values in self._clips))
 
     def draw_people(self, rng: np.random.Generator, people: int, each: int) -> tuple[Faces, np.ndarray]:
         """`each` stills of each of `people`, and the number of the person (people * each,)."""

@@ -7,7 +7,6 @@ are read from the shapes. A trained file holds our names and, as metadata, the n
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,13 @@ from typing import Any
 import torch
 from accelerate import init_empty_weights
 from diffusers.loaders.single_file_utils import convert_wan_transformer_to_diffusers
-from safetensors.torch import save_file
 from torch import Tensor
 
 from bench.media.errors import UserError
 from methods.talking_dit.sizes import official_sizes
 from methods.talking_dit.transformer import TalkingDiT
-from methods.talking_unet.checkpoints import read_metadata, read_state, require_match
 from methods.talking_unet.memory import require_memory
+from methods.tensor_files import read_metadata, read_state, require_match, write_state
 
 PROJECTOR = "vocal_projector."
 
@@ -53,13 +51,10 @@ def load_official(path: Path, device: str = "cpu", dtype: str = "float32") -> Ta
     return _assembled(path, from_official(state), sizes, device, dtype)
 
 
-def save_trained(path: Path, network: TalkingDiT, notes: Mapping[str, str], dtype: str = "bfloat16") -> None:
-    """Write a network with its sizes; notes join the metadata."""
-    state = {name: value.to("cpu", getattr(torch, dtype)).contiguous() for name, value in network.state_dict().items()}
-    part = path.with_name(f"{path.name}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(state, part, {**notes, "networks": "TalkingDiT", "sizes": json.dumps(network.sizes)})
-    os.replace(part, path)
+def save_trained(path: Path, network: TalkingDiT, notes: Mapping[str, str], stored: str = "bfloat16") -> None:
+    """Write a network with its sizes, as `write_state` does; notes join the metadata."""
+    noted = {**notes, "networks": "TalkingDiT", "sizes": json.dumps(network.sizes)}
+    write_state(path, network.state_dict(), noted, stored)
 
 
 def load_trained(path: Path, device: str = "cpu", dtype: str = "float32") -> TalkingDiT:

@@ -35,8 +35,8 @@ IUFACE_FULL: dict[str, Any] = {
 WAN_SYNTH: dict[str, Any] = {
     "num_attention_heads": 4,
     "attention_head_dim": 32,
-    "in_channels": 36,
-    "out_channels": 16,
+    "in_channels": 20,
+    "out_channels": 8,
     "text_dim": 32,
     "freq_dim": 64,
     "ffn_dim": 512,

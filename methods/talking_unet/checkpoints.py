@@ -9,22 +9,17 @@ base and, as metadata, their sizes.
 from __future__ import annotations
 
 import json
-import os
-import pickle
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bench.media.errors import UserError
-from bench.media.lfs import is_lfs_pointer
 from methods.talking_unet.memory import require_memory
 from methods.talking_unet.sizes import HALLO_FULL, MEMO_FULL
+from methods.tensor_files import read_metadata, read_state, require_match, write_state
 
 if TYPE_CHECKING:
     from methods.hallo.modules import HalloModules
@@ -65,13 +60,10 @@ def load_memo(files: Mapping[str, Path], device: str = "cpu", dtype: str = "floa
     return _assembled(MemoModules, MEMO_FULL, paths, device, dtype)
 
 
-def save_trained(path: Path, modules: nn.Module, notes: Mapping[str, str], dtype: str = "bfloat16") -> None:
-    """Write HalloModules or MemoModules with their sizes; notes join the metadata."""
-    state = {name: value.to("cpu", getattr(torch, dtype)).contiguous() for name, value in modules.state_dict().items()}
-    part = path.with_name(f"{path.name}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(state, part, {**notes, "networks": type(modules).__name__, "sizes": json.dumps(modules.sizes)})
-    os.replace(part, path)
+def save_trained(path: Path, modules: nn.Module, notes: Mapping[str, str], stored: str = "bfloat16") -> None:
+    """Write HalloModules or MemoModules with their sizes, as `write_state` does; notes join the metadata."""
+    noted = {**notes, "networks": type(modules).__name__, "sizes": json.dumps(modules.sizes)}
+    write_state(path, modules.state_dict(), noted, stored)
 
 
 def load_trained(
@@ -94,54 +86,6 @@ def load_trained(
     return _assembled(networks, json.loads(metadata["sizes"]), {"": path}, device, dtype)
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
-    """Every tensor of a .safetensors file or of a torch pickle, on the CPU; a pickle may hold nothing but tensors.
-
-    Raises:
-        UserError: it cannot be read, or is none.
-    """
-    require_weights(path)
-    try:
-        if path.suffix == ".safetensors":
-            with safe_open(path, "pt") as file:
-                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise UserError(f"{path}: cannot be read as weights ({str(error).splitlines()[0]}); fetch it again") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"{path}: is not a state dict, a flat table of named tensors")
-    return state
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """Metadata of a safetensors file.
-
-    Raises:
-        UserError: it is none.
-    """
-    require_weights(path)
-    try:
-        with safe_open(path, "pt") as file:
-            return file.metadata() or {}
-    except SafetensorError as error:
-        raise UserError(f"{path}: not a safetensors file ({error})") from error
-
-
-def require_weights(path: Path) -> None:
-    """Refuse what cannot hold weights.
-
-    Raises:
-        UserError: no such file, or a Git LFS pointer.
-    """
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    if is_lfs_pointer(path):
-        raise UserError(
-            f"{path}: is a Git LFS pointer of {path.stat().st_size} bytes, not the weights: the repository was cloned "
-            "without git-lfs. Run `git lfs pull` in it, or download the file from its page"
-        )
-
-
 def _assembled(
     networks: Callable[[Mapping], Modules], sizes: Mapping, paths: Mapping[str, Path], device: str, dtype: str
 ) -> Modules:
@@ -159,25 +103,3 @@ def _assembled(
         state |= {name: value.to(device, kind) for name, value in part.items()}
     modules.load_state_dict(state, assign=True)
     return modules.eval().requires_grad_(False)
-
-
-def require_match(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Compare names and shapes.
-
-    Raises:
-        UserError: they differ; it names the first few differences.
-    """
-    missing = [name for name in expected if name not in found]
-    unexpected = [name for name in found if name not in expected]
-    wrong = [
-        f"{name} {tuple(found[name].shape)} for {tuple(value.shape)}"
-        for name, value in expected.items()
-        if name in found and found[name].shape != value.shape
-    ]
-    problems = [
-        f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-        for what, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", wrong))
-        if names
-    ]
-    if problems:
-        raise UserError(f"{path}: not the weights of this network: of {len(expected)} parameters {', '.join(problems)}")

@@ -60,6 +60,8 @@ class Recipe(BaseModel):
     from_scratch: bool = False
     """Begin with random weights and train every parameter: for small models, which have no published base."""
 
+    stored: Literal["bfloat16", "float16", "float32", "int8"] = "bfloat16"
+    """How the trained weights are written; int8, with a scale for every row of a matrix, halves the file."""
     log_every: int = Field(default=50, ge=1)
     """Steps between lines of the log."""
     checkpoint_minutes: float = Field(default=5.0, ge=0)

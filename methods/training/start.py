@@ -12,7 +12,7 @@ from pathlib import Path
 
 from torch import nn
 
-from methods.talking_unet.checkpoints import read_state
+from methods.tensor_files import read_state
 
 
 def share_image_weights(modules: nn.Module) -> None:

@@ -58,8 +58,8 @@ class Synth(Protocol):
     size: tuple[int, int] | None = (128, 128)
     frames: int | None = 48
     clip_length: str = "the first 48 frames (1.92 s at 25 fps) of a sentence of two to three seconds"
-    default_limit: int | None = 36
-    default_subset: str = "three expressions of each of the 12 people: half a minute on two cores for a control"
+    default_limit: int | None = 24
+    default_subset: str = "two expressions of each of the 12 people: half a minute on two cores for a control"
     au_sources: tuple[AUSource, ...] = ("stage1", "driving", "file", "none")
     synthetic: bool = True
 
@@ -186,7 +186,7 @@ class SynthDisentangle(Synth):
 
     frames: int | None = 49
     clip_length: str = "the first 49 frames of a sentence, 4k+1 as a video VAE with four frames to a latent takes"
-    default_subset: str = "36 cases, three expressions of each of the 12 people; --limit 252 is all"
+    default_subset: str = "24 cases, two expressions of each of the 12 people; --limit 252 is all"
 
     def _reference(self, spec: ClipSpec) -> ClipSpec:
         people = identities(self.split)

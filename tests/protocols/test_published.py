@@ -373,6 +373,9 @@ def test_nobody_who_is_tested_is_trained_on(name, full_mead, full_crema):
     cases = protocol(name).training_cases(data)
     assert {case.identity for case in cases} == {other} and len(cases) == each
     assert all(case.reference == case.driving == case.target for case in cases)
+    neutral = protocol(name).neutral_cases(data)
+    assert all("/neutral/" in case.id or "_NEU_" in case.id for case in neutral)
+    assert len(neutral) == (40 if name.startswith("mead") else 12)
 
 
 def test_a_protocol_that_tests_everybody_has_nothing_to_train_on(tmp_path):

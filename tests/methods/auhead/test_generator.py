@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from bench.media.errors import UserError
 from methods.auhead.adapter import AUAdapter, AUAdapterConfig
@@ -30,7 +29,7 @@ def method(request, monkeypatch, tmp_path):
     monkeypatch.setattr(f"{module}.load_encoders", lambda *_: FakeEncoders())
     monkeypatch.setattr(FakeEncoders, "num_parameters", 5, raising=False)
     adapter = randomised(AUAdapter(modules.denoiser.au_sites, SIZES))
-    adapter.save(tmp_path / "adapter.safetensors", torch.float32)
+    adapter.save(tmp_path / "adapter.safetensors", "float32")
     common = {"model": "synth", "steps": 1, "frames_per_clip": 4, "dtype": "float32", "au_source": "driving"}
     common |= {"au_representation": "seq", "adapter": tmp_path / "adapter.safetensors"}
     return generator, lambda **changes: config(**common | settings | changes), pipeline, modules, adapter

@@ -2,12 +2,12 @@
 of the configs that ship."""
 
 import os
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.multiprocessing
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from accelerate.state import AcceleratorState, PartialState
@@ -86,12 +86,7 @@ def one_process(rank: int, config: str, folder: Path, steps: int) -> None:
 
 def in_two(config: str, folder: Path, steps: int) -> dict[str, torch.Tensor]:
     folder.mkdir(exist_ok=True)
-    work = [get_context("fork").Process(target=one_process, args=(rank, config, folder, steps)) for rank in range(2)]
-    for process in work:
-        process.start()
-    for process in work:
-        process.join(120)
-    assert [process.exitcode for process in work] == [0, 0]
+    torch.multiprocessing.spawn(one_process, args=(config, folder, steps), nprocs=2)
     return torch.load(folder / "trained.pt")
 
 

@@ -75,7 +75,7 @@ def test_fingerprint_does_not_depend_on_the_folder_or_on_what_is_rendered(tmp_pa
         for folder in (None, tmp_path / "elsewhere")
     ]
     assert plans[0].fingerprint == plans[1].fingerprint
-    assert len(plans[0].cases) == 36 and len(plans[0].all_cases) == 264
+    assert len(plans[0].cases) == 24 and len(plans[0].all_cases) == 264
     assert not (tmp_path / "elsewhere").exists()
 
 
