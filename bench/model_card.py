@@ -1,11 +1,12 @@
 """The tables of MODEL_CARD.md, from the weights lock and the files themselves: `python -m bench.model_card` writes them again.
 
-A file's metadata says how many steps it was trained for, with which seed, on which version of the synthetic world and, for
-the methods, with which command; the lock has the command of the others.
+A file's metadata says for how long it was trained, to which loss, with which seed, on which version of the synthetic world
+and, for the methods, with which command; the lock has the command of the others.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from math import prod
 from pathlib import Path
@@ -16,6 +17,8 @@ from bench.weights import SHIPPED_ROOT, WeightFile, Weights
 
 CARD = SHIPPED_ROOT / "MODEL_CARD.md"
 FOLDERS = {"methods": "methods/synth/weights/", "metrics": "metrics/synth/weights/"}
+FIRST_STAGE = "auhead_stage1"
+"""Key of the metadata of `methods.auhead.stage1.weights`."""
 HEAD = "| checkpoint | what it is | numbers | kB | sha256 | trained | command |\n|---|---|--:|--:|---|---|---|"
 
 
@@ -50,15 +53,22 @@ def _row(entry: WeightFile, path: Path) -> str:
     with safe_open(path, "np") as file:
         noted = file.metadata() or {}
         numbers = sum(prod(file.get_slice(name).get_shape()) for name in list(file.keys()) if not name.endswith(SCALE))
-    facts = [f"{noted['steps']} steps"] if "steps" in noted else []
-    facts += [f"seed {noted['seed']}"] if "seed" in noted else []
-    facts += [noted["world"].split(" ")[0]] if "world" in noted else []
     command = noted.get("command") or (entry.how or "").partition(", or ")[2]
     cells = (
         f"`{entry.name}`", entry.what, f"{numbers:,}", f"{path.stat().st_size / 1e3:,.0f}", f"`{hash_file(path)[:12]}`",
-        ", ".join(facts), f"`{command}`",
+        _trained(noted), f"`{command}`",
     )  # fmt: skip
     return f"| {' | '.join(cells)} |"
+
+
+def _trained(noted: dict[str, str]) -> str:
+    """What a file's metadata says of its training; AUHead's first stage says it among its settings."""
+    if FIRST_STAGE in noted:
+        training = json.loads(noted[FIRST_STAGE])["training"]
+        noted = noted | {"steps": training["steps_done"], "seed": training["seed"]}
+    forms = {"steps": "{} steps", "minutes": "{} minutes", "loss": "loss {}", "seed": "seed {}"}
+    facts = [form.format(noted[name]) for name, form in forms.items() if name in noted]
+    return ", ".join([*facts, *([noted["world"].split(" ")[0]] if "world" in noted else [])])
 
 
 if __name__ == "__main__":

@@ -153,7 +153,7 @@ def prepare_video_features(
             clips.append(VideoClip(windows[case.id], texts[case.id], tuple(found)))
         else:
             failed[case.id] = unshown.get(case.id, f"no other neutral clip of {case.identity} to take a reference from")
-    say_failures(failed, progress)
+    say_failures(failed | unshown, progress)
     if not clips:
         raise UserError(f"none of the {len(cases)} clips can be trained on; the reasons are above")
     return PreparedVideos(tuple(clips), failed)

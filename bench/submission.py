@@ -51,6 +51,25 @@ class _Version(_Open):
     version: int
 
 
+class _Environment(_Open):
+    commit: str | None
+    dirty: bool | None
+    python: str
+    platform: str
+    packages: dict[str, str]
+
+
+class _Invocation(_Open):
+    started: str
+    seconds: float
+    cases: int
+    devices: list[str]
+    shard: str | None
+    parameters: int | None
+    peak_memory_bytes: int
+    environment: _Environment
+
+
 class _Manifest(_Open):
     schema_: int = Field(alias="schema")
     fingerprint: str = Field(pattern="^[0-9a-f]{64}$")
@@ -65,7 +84,13 @@ class _Manifest(_Open):
     videos: str | None
     metrics: dict[str, _Version]
     weights: dict[str, str]
+    invocations: list[_Invocation]
     cases: list[Case] = Field(min_length=1)
+
+
+class _Note(_Open):
+    case: str
+    note: str
 
 
 class _Summary(_Open):
@@ -81,17 +106,22 @@ class _Summary(_Open):
     n: int
     n_failed: int
     failures: list[dict[str, str]]
-    notes: list[dict[str, str]]
+    notes: list[_Note]
     metrics: dict[str, dict[str, Any]]
 
 
 class _Record(_Open):
+    model_config = ConfigDict(
+        extra="allow", strict=True
+    )  # The file stays as it came: nothing may be read as what it is not.
+
     case: str
     identity: str
     emotion: str | None
     level: int | None
     status: Literal["ok", "failed"]
     reason: str | None
+    seconds: float | None = None
     metrics: dict[str, dict[str, Any]]
 
 

@@ -12,6 +12,7 @@ import shlex
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -25,7 +26,7 @@ from bench.media.clip import Clip, samples_for
 from bench.media.errors import UserError
 from bench.media.write import write_video
 from bench.progress import Progress, counted
-from bench.training import Trained, Training
+from bench.training import Trained, Training, require_weights_file
 from bench.weights import SHIPPED_ROOT, Weights
 from methods.generator import Request
 from methods.training.recipes import Recipe
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 SHIPPED = SHIPPED_ROOT / "methods" / "synth" / "weights"
+PATIENCE = timedelta(days=1)
+"""Of processes that wait while the main one computes features or makes validation videos; of its own, NCCL gives up after ten
+minutes."""
 HELD_OUT = 2
 """Training clips, the last ones, that nothing learns from: validation videos show them."""
 
@@ -79,12 +83,13 @@ class MethodTraining(Training):
 
         protocol = self._protocol(settings)
         path = out or self._shipped(settings)
+        require_weights_file(self.name, path)
         data = data or (weights.cache / "synth" if protocol.synthetic else None)
         cases = protocol.training_cases(data)
         if len(cases) <= HELD_OUT:
             raise UserError(f"{data}: {len(cases)} clips to train on; at least {HELD_OUT + 1} are needed")
         material = Material(protocol, data, cases[:-HELD_OUT], cases[-HELD_OUT:], settings, weights, progress)
-        with PartialState().main_process_first():
+        with PartialState(timeout=PATIENCE).main_process_first():
             features = self.features(material)
         seed_everything((seed,))
         learner = self.learner(settings, weights)

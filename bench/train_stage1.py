@@ -20,7 +20,7 @@ from bench.media.clip import Clip
 from bench.media.errors import BenchError, UserError
 from bench.progress import Progress, counted
 from bench.synth_encoders import SHIPPED, test_utterances, training_utterances
-from bench.training import Trained, Training
+from bench.training import Trained, Training, require_weights_file
 from bench.weights import Weights
 from methods.auhead.stage1.recordings import Example, Sounding
 from methods.auhead.stage1.train import SYNTH_RECIPE, Stage1Recipe, train_stage1
@@ -69,6 +69,7 @@ class Stage1Training(Training):
         if out is None and not synthetic:
             raise UserError("name the file for the weights: --out FILE.safetensors")
         path = out or SHIPPED / f"synth_stage1_{settings.order.replace('-', '_')}.safetensors"
+        require_weights_file("auhead_stage1", path)
         if synthetic:
             examples, unseen, emotions = _utterances(weights, progress, data)
         else:

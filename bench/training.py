@@ -53,6 +53,18 @@ class Training(ABC):
         """Train; go on from the last checkpoint if there is one."""
 
 
+def require_weights_file(name: str, path: Path) -> None:
+    """Refuse an --out that cannot become a file of weights: the folder of its name without suffix holds the checkpoint.
+
+    Raises:
+        UserError: it does not end in .safetensors.
+    """
+    if path.suffix != ".safetensors":
+        raise UserError(
+            f"train {name}: --out {path}: name a file, --out FILE.safetensors; checkpoint and log go beside it"
+        )
+
+
 def configure(name: str, training: type[Training], settings: dict[str, str]) -> BaseModel:
     """Settings from `--set key=value` texts over the defaults, which depend on the protocol; a list may be written with
     commas.

@@ -318,7 +318,12 @@ def train(
         str | None, typer.Option(help="Whose training clips to learn from; `bench list protocols`.")
     ] = None,
     data: Data = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for weights, checkpoints and logs.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="FILE.safetensors, checkpoint and log go beside it; a folder for synth_experts, synth_encoders."
+        ),
+    ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, a setting of the training.")] = None,
     seed: int = 0,
     as_json: Json = False,

@@ -34,10 +34,10 @@ def make(
     )
     if as_json:
         print_json(
-            {"study": made.key.study, "page": str(made.page), "key": str(made.key_file), "pairs": len(made.key.items)}
+            {"study": made.key.study, "page": str(made.page), "key": str(made.key_file), "pairs": len(made.key.pairs)}
         )
         return
-    print(f"{made.page}: {len(made.key.items)} pairs; send raters the whole folder, they open index.html")
+    print(f"{made.page}: {len(made.key.pairs)} pairs; send raters the whole folder, they open index.html")
     print(f"{made.key_file}: says which video is whose; keep it")
 
 

@@ -61,7 +61,11 @@ _HOW = "`python -m bench train auhead_memo --stage 2` (or auhead_hallo) makes on
 
 
 class AUAttention(nn.Module):
-    """Eq. 5 at one site."""
+    """Eq. 5 at one site.
+
+    Queries and keys begin so large that places already look at different tokens (scores of deviation about 2). With torch's own
+    weights every place of a frame gets nearly the same mixture, and a constant is all that the output can learn to add.
+    """
 
     def __init__(self, channels: int, dim: int, heads: int):
         super().__init__()
@@ -71,6 +75,8 @@ class AUAttention(nn.Module):
         self.to_k = nn.Linear(dim, channels, bias=False)
         self.to_v = nn.Linear(dim, channels, bias=False)
         self.to_out = nn.Linear(channels, channels, bias=False)
+        for layer, gain in ((self.to_q, 2**0.5), (self.to_k, 2**0.5), (self.to_v, 1.0)):
+            nn.init.orthogonal_(layer.weight, gain)
         nn.init.zeros_(self.to_out.weight)
 
     def forward(self, hidden: Tensor, aus: Tensor, num_frames: int) -> Tensor:

@@ -64,12 +64,11 @@ def padded(states: Tensor, tokens: int = TOKENS) -> Tensor:
 
 
 def save_embedding(path: Path, states: Tensor, prompt: str) -> None:
-    """Write the states float (n, D) of a prompt, as bfloat16, with the prompt beside them."""
-    import torch
-    from safetensors.torch import save_file
+    """Write the states float (n, D) of a prompt, as bfloat16, with the prompt beside them; the file appears whole or not at
+    all."""
+    from methods.tensor_files import write_state
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({EMBEDDING: states.to(torch.bfloat16).contiguous()}, path, {"prompt": prompt})
+    write_state(path, {EMBEDDING: states}, {"prompt": prompt})
 
 
 def read_embedding(path: Path, text_dim: int) -> Tensor:

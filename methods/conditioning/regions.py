@@ -13,7 +13,8 @@ from __future__ import annotations
 import numpy as np
 
 from bench.media.landmarks import INNER_LIPS, SILHOUETTE
-from methods.conditioning.wan_vae import FRAMES_PER_LATENT, SCALE, latent_frames
+from methods.conditioning.wan_vae import SCALE, whole_latents
+from methods.talking_dit.alignment import FRAMES_PER_LATENT
 
 REGIONS = {"lips": INNER_LIPS, "face": SILHOUETTE}
 SUBPIXEL_BITS = 4
@@ -50,6 +51,6 @@ def _drawn(polygon: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def per_latent(masks: np.ndarray) -> np.ndarray:
     """Masks of latent frames, bool (T, h, w): unions of those of their frames, bool (N, h, w), N = 4T - 3."""
-    latents = latent_frames(len(masks))
+    latents = whole_latents(len(masks))
     first = np.repeat(masks[:1], FRAMES_PER_LATENT - 1, axis=0)
     return np.concatenate([first, masks]).reshape(latents, FRAMES_PER_LATENT, *masks.shape[1:]).any(1)

@@ -59,7 +59,6 @@ class VideoEncoders(ABC):
 
     vae_scale: ClassVar[int] = wan_vae.SCALE
     """Pixels per latent."""
-    frames_per_latent: ClassVar[int] = wan_vae.FRAMES_PER_LATENT
     size: ClassVar[int]
     """Side of the frames in pixels."""
     latent_channels: ClassVar[int]
@@ -233,9 +232,8 @@ class VideoEncoders(ABC):
 
         network = network.eval().requires_grad_(False)
         if dtype:
-            network = network.type(
-                getattr(torch, dtype)
-            )  # `to` would warn of modules to keep in float32; there are none.
+            # `to` would warn of modules to keep in float32; there are none.
+            network = network.type(getattr(torch, dtype))
         return network.to("cpu" if self._offload else self.device)
 
     @contextmanager

@@ -41,7 +41,7 @@ def clip_windows(
 
     Args:
         clip: view of encoders.size x encoders.size pixels.
-        aus: float32 (F, 35) in openface35.
+        aus: float32 (F, 35) in openface35; NaN where they could not be read.
         landmarks: float (F, 478, 2) in pixels of the view; NaN where there is no face.
         encoders: of the model that will be trained.
         num_frames: N.
@@ -57,7 +57,7 @@ def clip_windows(
 
     Raises:
         UserError: the view has another size, or aus or landmarks another length.
-        GenerationError: fewer than N frames, no speech, or no face.
+        GenerationError: fewer than N frames, no speech, no face, or frames without AUs.
     """
     side, count = encoders.size, clip.num_frames
     _require_size(clip, encoders)
@@ -67,6 +67,8 @@ def clip_windows(
         )
     if count < num_frames:
         raise GenerationError(f"{clip.path}: {count} frames, a window has {num_frames}")
+    if lost := int(np.isnan(aus).any(axis=1).sum()):
+        raise GenerationError(f"{clip.path}: no Action Units in {lost} of {count} frames")
     if np.isnan(landmarks).all():
         raise GenerationError(f"{clip.path}: no face in any of its frames")
     audio = clip.audio if vocals is None else vocals(clip.audio)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from methods.conditioning.vae import to_frames, to_pixels
+from methods.talking_dit.alignment import FRAMES_PER_LATENT, latent_frames, video_frames
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 SCALE = 8
 """Pixels per latent, along a side."""
-FRAMES_PER_LATENT = 4
 KNOWN_CHANNELS = 4
 """Channels of the mask of what is known: one for each frame of a latent frame."""
 BATCH_LATENTS = 64 * 64
@@ -41,23 +41,16 @@ class Tiling:
     stride: int = 192
 
 
-def video_frames(latents: int) -> int:
-    """N of T latent frames."""
-    return FRAMES_PER_LATENT * (latents - 1) + 1
-
-
-def latent_frames(frames: int) -> int:
+def whole_latents(frames: int) -> int:
     """T of N = 4T - 3 frames.
 
     Raises:
         ValueError: another number of frames.
     """
-    whole, rest = divmod(frames - 1, FRAMES_PER_LATENT)
-    if frames < 1 or rest:
-        raise ValueError(
-            f"{frames} frames are no whole latent frames: 4T - 3 are, as {video_frames(max(whole, 0) + 1)}"
-        )
-    return whole + 1
+    latents = max(1, latent_frames(frames))
+    if video_frames(latents) != frames:
+        raise ValueError(f"{frames} frames are no whole latent frames: 4T - 3 are, such as {video_frames(latents)}")
+    return latents
 
 
 # -- frames and latents -----------------------------------------------------------------------------------------------
@@ -74,7 +67,7 @@ def encode(vae: AutoencoderKLWan, videos: np.ndarray, tiling: Tiling | None = No
     """
     import torch
 
-    latent_frames(videos.shape[1])  # Refuses other numbers of frames.
+    whole_latents(videos.shape[1])  # Refuses other numbers of frames.
     cuts = range(1, videos.shape[1], FRAMES_PER_LATENT)
     found = [
         _posterior(vae, (_pixels(part, vae) for part in np.split(some, cuts, axis=1)), tiling)
@@ -103,7 +96,7 @@ def encode_known(
         first = _pixels(some[:, None], vae)
         grey = first.new_zeros(1).expand(*first.shape[:2], FRAMES_PER_LATENT, *first.shape[3:])
         yield first
-        yield from [grey] * (latent_frames(num_frames) - 1)
+        yield from [grey] * (whole_latents(num_frames) - 1)
 
     step = _batch(references[:, None])
     parts = [

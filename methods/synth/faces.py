@@ -102,6 +102,6 @@ def _stacked(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Faces:
 
 
 def mirror(frames: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Frames (..., H, W, 3) and their points (..., N, 2) as in a mirror."""
+    """Frames (..., H, W, 3) and their points (..., N, 2), px from the left and upper edge, as in a mirror."""
     x, y = np.moveaxis(points, -1, 0)
-    return frames[..., ::-1, :], np.stack([frames.shape[-2] - 1 - x, y], axis=-1)
+    return frames[..., ::-1, :], np.stack([frames.shape[-2] - x, y], axis=-1)

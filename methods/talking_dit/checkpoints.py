@@ -66,7 +66,7 @@ def load_trained(path: Path, device: str = "cpu", dtype: str = "float32") -> Tal
     metadata = read_metadata(path)
     if metadata.get("networks") != "TalkingDiT":
         found = metadata.get("networks", "no trained networks")
-        raise UserError(f"{path}: holds {found}, not TalkingDiT; give a file that `bench train iuface` wrote")
+        raise UserError(f"{path}: holds {found}, not TalkingDiT; give a file of `bench train stableavatar` or `iuface`")
     return _assembled(path, read_state(path), json.loads(metadata["sizes"]), device, dtype)
 
 

@@ -20,6 +20,7 @@ from methods.conditioning.prompt import padded, read_embedding
 from methods.conditioning.video_encoders import IdentityEncoder, VideoEncoders
 from methods.conditioning.video_features import count_rows, load_row
 from methods.conditioning.wan_vae import with_mask
+from methods.talking_dit.alignment import video_frames
 from methods.training.video_recipes import Reference
 
 
@@ -45,7 +46,7 @@ class VideoWindows:
         identity_encoder: whose embedding the model wants.
 
     Raises:
-        UserError: there is no clip, or a file was made with other encoders or for another window.
+        UserError: there is no clip.
     """
 
     def __init__(
@@ -70,6 +71,9 @@ class VideoWindows:
             latent_mean, latent_std (B, c, T, h, w); known (B, 4 + c, T, h, w), image (B, I, image_dim), and unless the model
             wants none identity (B, E), of the reference; text (B, L, text_dim); vocal (B, S, vocal_dim); aus (B, N, 35) in
             openface35; lips, face (B, T, h, w), 1 in the region. All float32.
+
+        Raises:
+            UserError: a file was made with other encoders, or for windows of another length.
         """
         samples = [self._sample(rng, self.clips[rng.integers(len(self.clips))]) for _ in range(count)]
         return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
@@ -78,9 +82,8 @@ class VideoWindows:
         row = int(rng.integers(self._rows[clip.windows]))
         window = load_row(clip.windows, self.encoders, row)
         latents = window["latent_mean"].shape[1]
-        start, length = window["starts"][row], self.encoders.frames_per_latent * (latents - 1) + 1
-        window["aus"] = window["aus"][start : start + length]
-        del window["starts"]
+        start = window.pop("starts")[row]
+        window["aus"] = window["aus"][start : start + video_frames(latents)]
         text = read_embedding(clip.text, self.encoders.text_dim)
         return {
             **{name: torch.from_numpy(values.astype(np.float32)) for name, values in window.items()},

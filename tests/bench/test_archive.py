@@ -162,6 +162,15 @@ LIES = {
     "a video of no case": ({"videos/z.mp4": b"x"}, True, "does not hold one video of every case"),
     "a file more": ({"videos/a.mp4": b"x"}, False, "do not hold the same files"),
     "too large": ({"run.json": lambda text: text + b" " * (65 << 20)}, True, "at most 67108864 are taken"),
+    "work of another form": (
+        {"run.json": edit(invocations=[{"devices": 3}])}, True, "run.json is not one of a run: invocations.0.started",
+    ),
+    "a note on nothing": (
+        {"summary.json": edit(notes=[{"text": "x"}])}, True, "summary.json is not one of a run: notes.0.case",
+    ),
+    "a time that is none": (
+        {"cases.jsonl": edit_first_case(seconds="3")}, True, "cases.jsonl is not one of a run: seconds",
+    ),
     "no run": ({"run.json": b"{}"}, True, "run.json is not one of a run"),
     "no JSON": ({"run.json": b"\xff"}, True, "run.json is not one of a run"),
 }  # fmt: skip

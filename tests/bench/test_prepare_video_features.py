@@ -16,6 +16,8 @@ from bench.weights import Weights
 from methods.conditioning.prompt import DEFAULT_PROMPT
 from methods.conditioning.regions import per_latent, region_masks
 from methods.conditioning.video_encoders import load_video_encoders
+from methods.conditioning.video_features import clip_references
+from methods.generator import GenerationError
 from methods.synth import wan_vae
 from methods.training.video_windows import VideoWindows
 from protocols.synth import protocols as synth
@@ -153,6 +155,24 @@ def test_what_cannot_be_trained_on_is_said(people, world):
         prepared((cases, []), world)
     with pytest.raises(UserError, match="none of the 2 clips can be trained on"):
         prepared(people, world, source=VideoFeatureSource.of("synth", frames=121, windows=1, references=1))
+
+
+def test_a_neutral_clip_that_shows_nobody_is_named(people, world, monkeypatch):
+    """Oracle: construction; the first person's neutral clip cannot be used, so their clip has no reference."""
+    cases, neutral = people
+
+    def refusing(clip, *arguments, **settings):
+        if clip.path == neutral[0].driving:
+            raise GenerationError("no face")
+        return clip_references(clip, *arguments, **settings)
+
+    monkeypatch.setattr("bench.prepare_video_features.clip_references", refusing)
+    progress, source = Quiet(), VideoFeatureSource.of("synth", frames=5, windows=2, references=2)
+    made = prepare_video_features(
+        cases, neutral, world / "synth", source, "neutral", weights=Weights(), progress=progress
+    )
+    assert len(made.clips) == 1 and set(made.failed) == {cases[0].id}
+    assert f"no features for {neutral[0].id}: no face" in progress.said
 
 
 def test_missing_weights_are_named(people, world):

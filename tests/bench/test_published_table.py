@@ -88,11 +88,16 @@ def test_rows_of_two_protocols_share_a_column():
 def test_commands_name_the_row_its_settings_and_its_data(monkeypatch):
     """Oracle: the plan's row; a method that is not here is scored, one with settings cannot be."""
     rows = {row.label: row for row in read_plan("auhead_table2").rows}
-    assert filling_command(rows["MEMO + RoM"], "crema_std", False) == (
+    assert filling_command(rows["Baseline (MEMO*)"], "crema_std", False) == (
+        "python -m bench run --method memo --protocol crema_std --data PREPARED/crema"
+    )
+    unpublished, _, command = filling_command(rows["MEMO + RoM"], "crema_std", False).rpartition(": ")
+    assert "`python -m bench train auhead_memo --stage 2` and give it with --set adapter=FILE" in unpublished
+    assert command == (
         "python -m bench run --method auhead_memo --protocol crema_std --data PREPARED/crema --set au_representation=rom"
     )
-    assert filling_command(rows["MEMO + RoM"], "synth_std", True).endswith(
-        "--protocol synth_std --set au_representation=rom"
+    assert filling_command(rows["MEMO + RoM"], "synth_std", True) == (
+        "python -m bench run --method auhead_memo --protocol synth_std --set au_representation=rom"
     )
     elsewhere = rows["Baseline (MEMO*)"].model_copy(update={"method": "somebody_elses"})
     assert filling_command(elsewhere, "mead_std", False) == (
@@ -143,6 +148,24 @@ def test_settings_decide_which_row_a_run_makes(runs, root):
         settings={"au_representation": "rom", "au_scale": "9"},
     )
     assert run_of_row(rows["MEMO + RoM"], "mead_std", runs("mead_std")) is None
+
+
+def test_weights_of_ones_own_make_a_row_on_real_data(runs, root):
+    """Oracle: AUHead has no published weights, so that every run of it names a file; a star in print is a base that was trained
+    again. On rendered faces the shipped weights make the row."""
+    rows = {row.label: row for row in read_plan("auhead_table3").rows}
+    own = {"au_representation": "lmk", "adapter": "adapter.safetensors", "stage1_adapter": "stage1.safetensors"}
+    auhead = stored_run(root, "mead_std", "auhead_memo", {"lse_c@eat": scores(7)}, settings=own)
+    assert run_of_row(rows["AUHead (MEMO)"], "mead_std", runs("mead_std")).folder == auhead.folder
+    published = stored_run(root, "mead_std", "memo", {"lse_c@eat": scores(6)})
+    assert run_of_row(rows["MEMO* (2025)"], "mead_std", runs("mead_std")).folder == published.folder
+    trained = {"checkpoint": "memo.safetensors"}
+    again = stored_run(root, "mead_std", "memo", {"lse_c@eat": scores(6)[:12]}, settings=trained)
+    assert run_of_row(rows["MEMO* (2025)"], "mead_std", runs("mead_std")).folder == again.folder
+    plain = rows["MEMO* (2025)"].model_copy(update={"label": "MEMO"})
+    assert run_of_row(plain, "mead_std", runs("mead_std")).folder == published.folder
+    stored_run(root, "synth_std", "auhead_memo", {"psnr": scores(20)}, settings=own)
+    assert run_of_row(rows["AUHead (MEMO)"], "synth_std", runs("synth_std")) is None
 
 
 def test_of_several_runs_the_fuller_then_the_smaller_seed_and_ones_own_first(runs, root):

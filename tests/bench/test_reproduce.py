@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from bench import registry, sweep_plot
 from bench.cli import main
 from bench.reproduce import reproduce, write_tables
+from bench.sweep_plot import draw_sweep
 from protocols.plan_spec import PlanRow, PlanSpec
+from protocols.synth.protocols import SYNTH_METRICS
 from tests.bench.conftest import Quiet
 
 PLAN = PlanSpec(
@@ -44,12 +47,33 @@ def test_rows_are_run_once_and_stand_in_the_plans_order(plan, weights, tmp_path)
 def test_a_sweep_is_drawn_with_a_point_per_row(plan, weights, tmp_path):
     from matplotlib.image import imread
 
-    from bench.sweep_plot import draw_sweep
-
     done = reproduce("controls", synthetic=True, data={}, weights=weights, progress=Quiet(), devices=["cpu"], limit=2)
     rows = [(PLAN.rows[i], run.summary) for i, (_, run) in zip((0, 2), done.runs["synth_std"], strict=True)]
     picture = imread(draw_sweep(PLAN, rows, tmp_path / "sweep.png"))
     assert picture.shape[1] > 1000 and (picture[..., :3].min(-1) < 0.5).mean() > 0.005
+
+
+def block(value: float | None) -> dict:
+    return {"value": value, "ci95": value and [value - 1, value + 1], "higher_is_better": True}
+
+
+def test_correlation_stands_beside_the_error_also_where_runs_have_different_metrics(monkeypatch, tmp_path):
+    """Oracle: the metrics of `synth_std`; the runs' own values, of which the first run lacks some and the last has none."""
+    drawn = {}
+    panel = sweep_plot._panel
+    monkeypatch.setattr(
+        sweep_plot, "_panel", lambda axes, key, points: drawn.update({key: points}) or panel(axes, key, points)
+    )
+    full = {registry.metric_key(registry.metric(name)): block(float(n)) for n, name in enumerate(SYNTH_METRICS)}
+    few = {key: entry for key, entry in full.items() if key in ("psnr", "au_mae@synth")}
+    metrics = [few, full, {key: block(None) for key in full}]
+    rows = tuple(PlanRow(label=str(x), method="still_image", settings={"frames": x}) for x in (1.0, 2.0, 3.0))
+    summaries = [{"metrics": one, "synthetic": True, "n": 4} for one in metrics]
+    draw_sweep(PLAN, list(zip(rows, summaries, strict=True)), tmp_path / "sweep.png")
+    assert list(drawn) == ["fid@synth", "acc_emo@synth", "au_mae@synth", "au_pcc@synth", "lse_c@synth", "psnr"]
+    assert [x for x, _ in drawn["au_mae@synth"]] == [1.0, 2.0, 3.0]
+    assert [x for x, _ in drawn["au_pcc@synth"]] == [2.0, 3.0]
+    assert drawn["au_pcc@synth"][0][1] == full["au_pcc@synth"]
 
 
 def test_real_protocols_need_their_data_set(monkeypatch, weights, capsys):

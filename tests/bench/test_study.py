@@ -115,6 +115,27 @@ def test_raters_see_another_order_and_half_of_them_the_other_sides(made):
     assert layout(made.key.study, "r0", made.key.pairs[::-1]) == layouts[0]
 
 
+def test_made_on_the_command_line(runs, tmp_path, monkeypatch, capsys):
+    """Oracle: the key and the page on disk: two pairs and two attention checks; exit code 2 where the title tells."""
+
+    def call(*arguments) -> int:
+        monkeypatch.setattr(sys, "argv", ["bench", "study", "make", *map(str, [*runs[:2], *arguments])])
+        return main()
+
+    monkeypatch.setenv("AU_BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("bench.study.make._write_clips", lambda *_: None)
+    monkeypatch.chdir(tmp_path)
+    assert call("--clips", 2, "--checks", 2, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    key = Key.model_validate_json(Path(told["key"]).read_bytes())
+    assert (told["study"], told["pairs"], len(key.pairs)) == (key.study, 4, 4)
+    assert told["key"] == f"results/studies/{key.study}/key.json" and Path(told["page"], "index.html").is_file()
+    assert call("--clips", 2, "--checks", 2) == 0
+    assert "4 pairs; send raters the whole folder" in capsys.readouterr().out
+    assert call("--title", "Is still_image better?") == 2
+    assert "tells raters about still_image" in capsys.readouterr().err
+
+
 # -- the page -----------------------------------------------------------------------------------------------------------
 
 

@@ -92,6 +92,11 @@ def test_what_a_training_cannot_do_is_said(few_people, tmp_path, monkeypatch, ca
         (["memo", "--protocol", "synth_stage1"], "shows no videos"),
         (["memo", "--protocol", "mead_std"], "name the file for the weights"),
         (["memo", "--protocol", "mead_std", "--out", tmp_path / "x.safetensors"], "needs --data DIR"),
+        (["memo", "--protocol", "synth_std", "--out", tmp_path / "x"], "name a file, --out FILE.safetensors"),
+        (
+            ["auhead_stage1", "--protocol", "synth_stage1", "--out", tmp_path / "x"],
+            "name a file, --out FILE.safetensors",
+        ),
         (["memo", "--protocol", "synth_std", "--set", "minutes=null"], "needs steps or minutes"),
         (["synth_experts", "--protocol", "synth_std"], "has no setting protocol"),
     ):

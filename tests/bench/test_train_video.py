@@ -135,6 +135,11 @@ def test_small_networks_fit_the_small_encoders():
         assert training().sizes(settings) == sizes
     arcface = configure("iuface", IUFaceTraining, {"protocol": "synth_disentangle", "preset": "arcface"})
     assert IUFaceTraining().sizes(arcface)["aus"]["identity_dim"] == encoders.identity_dims["arcface"]
+    for attention in ("latent", "clip"):
+        chosen = configure("iuface", IUFaceTraining, {"protocol": "synth_disentangle", "au_attention": attention})
+        assert IUFaceTraining().sizes(chosen)["aus"] == {**IUFACE_SYNTH["aus"], "attention": attention}
+    speech_alone = configure("iuface", IUFaceTraining, {"protocol": "synth_disentangle", "preset": "wo_ida"})
+    assert IUFaceTraining().sizes(speech_alone)["aus"] is None
 
 
 def test_level_3_alone_is_learnt_from_with_neutral_references(monkeypatch, weights, tmp_path):

@@ -56,9 +56,16 @@ def stage1_weights(config: Stage1Config) -> tuple[str, ...]:
     """
     if config.model == "synth":
         return (f"synth_stage1_{config.order.replace('-', '_')}",)
+    if config.adapter is None and config.language_model == "qwen-audio-chat":
+        raise UserError(
+            "nobody has published weights of AUHead's first stage, and `python -m bench train auhead_stage1` makes them for "
+            "qwen2-audio; for qwen-audio-chat fine-tune LoRA weights with a program that knows it (ms-swift does) and name "
+            "the file: --set adapter=FOLDER/adapter_model.safetensors, or stage1_adapter=... for auhead_memo and auhead_hallo"
+        )
     if config.adapter is None:
         raise UserError(
             "nobody has published weights of AUHead's first stage; make them with `python -m bench train auhead_stage1` "
-            "and name the file: --set adapter=FILE. On synthetic protocols a small trained model stands in"
+            "and name the file: --set adapter=FILE, or stage1_adapter=FILE for auhead_memo and auhead_hallo. On synthetic "
+            "protocols a small trained model stands in"
         )
     return ()

@@ -1,7 +1,8 @@
 """Reads the model's answer: every way of writing AU vectors that the paper shows, and what models make of it.
 
-Pairs and vectors may be lists or tuples, values `.12`, `0.5` or `1`, an index `8` or `AU8`; the emotion may stand before or
-after the vectors, and the end may be missing. What cannot be read is left out and reported with its place; nothing raises.
+Pairs may be lists or tuples, vectors also sets (footnote 2), values `.12`, `0.5` or `1`, an index `8` or `AU8`; the emotion
+may stand before or after the vectors, and the end may be missing. What cannot be read is left out and reported with its
+place; nothing raises.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ _FILLER = frozenset(["the", "is", "of", "a", "au", "aus", "sequence", "emotion",
 """Words around an answer that say nothing."""
 
 _PAIR = re.compile(r"[\[(]\s*(?:AU)?\s*(\d+)\s*[,:]\s*(-?(?:\d+\.?\d*|\.\d+))\s*[\])]", re.IGNORECASE)
-_BROKEN_PAIR = re.compile(r"[\[(][^\[\]()]*\w[^\[\]()]*[\])]")
-_CUT_OFF = re.compile(r"[\[(][^\[\]()]*\Z")
+_BROKEN_PAIR = re.compile(r"[\[(][^\[\](){}]*\w[^\[\](){}]*[\])]")
+_CUT_OFF = re.compile(r"[\[({][^\[\](){}]*\Z")
 _WORD = re.compile(r"[A-Za-z][A-Za-z_'-]*")
 _SPACE = re.compile(r"[\s,;:.\"'`]+")
 _SHOWN = 24
@@ -80,9 +81,9 @@ class _Reader:
         if match := _WORD.match(text, at):
             self.words.append((at, match[0].lower()))
             return match.end()
-        if text[at] in "[(":
+        if text[at] in "[({":
             return self._open(at)
-        if text[at] in "])":
+        if text[at] in "])}":
             self._close(at)
         else:
             self._report(at, "is out of place")

@@ -21,13 +21,15 @@ Vector = Mapping[int, float]
 
 
 def sparse(aus: np.ndarray, threshold: float = 0.0) -> list[dict[int, float]]:
-    """Eq. 3: what is above `threshold` (lambda) of each row, rounded to two decimals.
+    """Eq. 3: what is above `threshold` (lambda) of each row, then rounded to two decimals.
 
     Args:
         aus: float (n, 24) in [0, 1].
     """
-    rounded = np.round(np.asarray(aus, np.float64), 2)
-    return [{int(i): float(row[i]) for i in np.flatnonzero(row > threshold)} for row in rounded]
+    aus = np.asarray(aus)
+    rounded = np.round(aus.astype(np.float64), 2)
+    kept = (aus > threshold) & (rounded > 0)
+    return [{int(i): float(row[i]) for i in np.flatnonzero(those)} for row, those in zip(rounded, kept, strict=True)]
 
 
 def dense(vectors: Sequence[Vector]) -> np.ndarray:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from methods.auhead.au_map import au_maps
-from methods.auhead.embedding import AUEmbedding, window
+from methods.auhead.embedding import GAINS, AUEmbedding, window
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def track(num_frames, seed=0):
 def naive(embedding, aus, start, num_frames):
     """Eq. 4 frame by frame: the 2n + 1 vectors around it, the video's first and last repeated beyond its ends."""
     n, kernel = embedding.context, embedding.temporal.weight
-    features = [embedding.frame(torch.from_numpy(row)) for row in aus]
+    features = [embedding.frame(GAINS[embedding.representation] * torch.from_numpy(row)) for row in aus]
     tokens = []
     for t in range(start, start + num_frames):
         around = [features[min(max(t + shift, 0), len(aus) - 1)] for shift in range(-n, n + 1)]
@@ -67,6 +67,19 @@ def test_images_become_tokens_that_tell_aus_apart(representation):
     tokens = embedding(maps[:, None].expand(-1, 5, -1, -1)).flatten(1)
     assert tokens.shape == (25, 18)
     assert torch.cdist(tokens, tokens).add(torch.eye(25)).min() > 0.01
+
+
+@pytest.mark.parametrize("representation", ["seq", "lmk", "rom"])
+def test_untrained_tokens_already_tell_faces_apart(representation):
+    """Oracle: variances; of a token's own, 1 after the norm, a quarter is between faces; with torch's weights 0.006."""
+    torch.manual_seed(0)
+    embedding = AUEmbedding(representation, map_size=64, dim=64, channels=64)
+    rng = np.random.default_rng(0)
+    aus = (rng.random((64, 24)) * (rng.random((64, 24)) < 0.33)).astype(np.float32)
+    maps = torch.from_numpy(au_maps(aus, representation, 64))
+    with torch.inference_mode():
+        tokens = embedding(maps[:, None].expand(-1, 5, *maps.shape[1:])).flatten(1)
+    assert 0.25 < tokens.var(0).mean() <= 1.05
 
 
 def test_the_face_at_rest_is_not_the_null_au(embedding):

@@ -114,8 +114,17 @@ def test_states_in_a_file(tmp_path):
     states, path = torch.randn(3, 8), tmp_path / "texts" / "a.safetensors"
     prompt.save_embedding(path, states, "a portrait")
     assert torch.equal(prompt.read_embedding(path, 8), states.bfloat16().float())
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
     save_file({prompt.EMBEDDING: states[None]}, tmp_path / "batch.safetensors")
     assert torch.equal(prompt.read_embedding(tmp_path / "batch.safetensors", 8), states)
+
+
+def test_half_a_file_is_none(tmp_path, monkeypatch):
+    """Oracle: construction; the writer is stopped before its file has its name."""
+    monkeypatch.setattr("os.replace", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        prompt.save_embedding(tmp_path / "a.safetensors", torch.randn(3, 8), "a portrait")
+    assert not (tmp_path / "a.safetensors").exists()
 
 
 def test_other_files_are_refused(tmp_path):

@@ -5,6 +5,7 @@ Oracles: the parts called one by one; construction; safetensors' own reader.
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -150,6 +151,8 @@ def test_what_cannot_be_used_is_refused(clip, aus, landmarks, encoders):
         windows(ArrayClip(clip.frames[:, :16], clip.audio), aus, landmarks)
     with pytest.raises(GenerationError, match="70 frames, a window has 73"):
         windows(clip, aus, landmarks, num_frames=73)
+    with pytest.raises(GenerationError, match="no Action Units in 1 of 70 frames"):
+        windows(clip, np.where(np.arange(70)[:, None] == 9, np.float32(np.nan), aus), landmarks)
     with pytest.raises(GenerationError, match="no face in any of its frames"):
         windows(clip, aus, np.full_like(landmarks, np.nan))
     with pytest.raises(GenerationError, match="the audio holds no speech"):
@@ -238,13 +241,40 @@ def test_full_size():
     """Oracle: sizes of the published models (specs/methods.md, 3.1 to 3.3); which files what needs."""
     full = FullVideoEncoders
     assert video_encoders_class("full") is full and video_encoders_class("synth").name == "synth"
-    assert (full.size, full.vae_scale, full.frames_per_latent, full.latent_channels) == (512, 8, 4, 16)
+    assert (full.size, full.vae_scale, full.latent_channels) == (512, 8, 16)
     assert (full.text_tokens, full.text_dim, full.image_tokens, full.image_dim) == (512, 4096, 257, 1280)
     assert full.vocal_dim == 768 and full.identity_dims == {"clip": 1280, "arcface": 512}
     least = ("wan21_vae", "wan21_clip", "wav2vec2_base_960h", "face_landmarker")
     assert full.weights_for("none", text=False) == full.weights_for("clip", text=False) == least
     assert full.weights_for("clip") == (*least, "umt5_xxl", "umt5_xxl_tokenizer")
     assert full.weights_for("arcface", text=False) == (*least, "scrfd_10g_bnkps", "glintr100")
+
+
+class Faces:
+    """Finds the same faces in every picture, the largest first."""
+
+    def __init__(self, *boxes: tuple[int, int, int, int]):
+        self.boxes = boxes
+
+    def find(self, image):
+        return [SimpleNamespace(xy=np.array([[x0, y0], [x1, y1]], np.float32)) for x0, y0, x1, y1 in self.boxes]
+
+
+def test_the_reference_shows_one_face():
+    """Oracle: boxes by hand in a picture of 100 x 200; a small face may be cut out, and is then large enough."""
+    encoders, picture = FullVideoEncoders({}), np.zeros((100, 200, 3), np.uint8)
+    encoders._landmarker = Faces((50, 10, 90, 60), (150, 10, 160, 20))  # The second one is a bystander.
+    encoders.require_one_face(picture)
+    np.testing.assert_allclose(encoders.locate_face(picture), [0.25, 0.1, 0.45, 0.6], atol=1e-6)
+    for boxes, says in (((), "no face"), (((50, 10, 90, 60), (110, 10, 150, 60)), "2 faces")):
+        encoders._landmarker = Faces(*boxes)
+        for look in (encoders.require_one_face, encoders.locate_face):
+            with pytest.raises(GenerationError, match=says):
+                look(picture)
+    encoders._landmarker = Faces((50, 10, 58, 20))
+    np.testing.assert_allclose(encoders.locate_face(picture), [0.25, 0.1, 0.29, 0.2], atol=1e-6)
+    with pytest.raises(GenerationError, match="too small"):
+        encoders.require_one_face(picture)
 
 
 def test_importing_costs_nothing_heavy():

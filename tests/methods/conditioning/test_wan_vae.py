@@ -142,11 +142,10 @@ def test_memory_does_not_grow():
 @pytest.mark.parametrize("count", [0, 2, 4, 8, 80])
 def test_other_lengths_are_refused(count):
     with pytest.raises(ValueError, match=f"{count} frames are no whole latent frames"):
-        wan_vae.latent_frames(count)
+        wan_vae.whole_latents(count)
 
 
 def test_lengths():
     """Oracle: the published pairs (81 frames are 21 latent frames)."""
     pairs = [(1, 1), (5, 2), (25, 7), (49, 13), (81, 21)]
-    assert [(n, wan_vae.latent_frames(n)) for n, _ in pairs] == pairs
-    assert [(wan_vae.video_frames(t), t) for _, t in pairs] == pairs
+    assert [(n, wan_vae.whole_latents(n)) for n, _ in pairs] == pairs

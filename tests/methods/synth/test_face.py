@@ -50,7 +50,7 @@ def test_landmarks_move_with_the_picture(rendered):
     clip, rng = rendered[0], np.random.default_rng(0)
     marked = np.zeros((1, 128, 128, 3), np.uint8)
     marked[0, 70, 40] = 255
-    points = np.tile(np.float32([40, 70]), (1, 478, 1))
+    points = np.tile(np.float32([40.5, 70.5]), (1, 478, 1))  # The middle of that pixel.
     moved = shifted(Faces(marked, points), rng)
     x, y = moved.landmarks[0, 0].astype(int)
     assert (x, y) != (40, 70) and moved.frames[0, y, x, 0] == 255

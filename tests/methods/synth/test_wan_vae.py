@@ -8,6 +8,7 @@ from methods.conditioning.wan_vae import decode, encode
 from methods.synth import wan_vae
 from methods.synth.faces import FacePictures, Faces
 from methods.synth.training import Recipe
+from methods.tensor_files import read_metadata, read_state
 
 
 @pytest.fixture(autouse=True)
@@ -131,6 +132,24 @@ def test_trained_and_measured(tmp_path, arrays, monkeypatch):
     assert all(np.isfinite(value) for value in figures.values())
 
 
+def test_an_interrupted_training_goes_on_with_the_part_it_was_in(tmp_path, arrays, monkeypatch):
+    """Oracle: the same training without an interruption; the first part is done once."""
+    for name, value in (("NORMALISED_ON", 2), ("NORMALISED_FRAMES", 9)):
+        monkeypatch.setattr(wan_vae, name, value)
+    whole, halves, quiet = tmp_path / "whole.safetensors", tmp_path / "halves.safetensors", lambda line: None
+    wan_vae.train_wan_vae(arrays, whole, Recipe(steps=2), log=quiet)
+    with monkeypatch.context() as patch:
+        patch.setattr(wan_vae, "train_decoder", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            wan_vae.train_wan_vae(arrays, halves, Recipe(steps=2), log=quiet)
+    monkeypatch.setattr(wan_vae, "vae_loss", lambda *_: pytest.fail("the first part is trained again"))
+    wan_vae.train_wan_vae(arrays, halves, Recipe(steps=2), log=quiet)
+    one, other = read_state(whole), read_state(halves)
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    assert read_metadata(whole) == read_metadata(halves)
+    assert {file.name for file in tmp_path.iterdir()} == {whole.name, halves.name}
+
+
 def test_videos_are_stretches_of_clips(arrays, rendered):
     """Oracle: the clips; frames and landmarks of every drawn video are found in one, in order, or in its mirror image."""
     drawn = FacePictures(arrays).draw_videos(np.random.default_rng(0), 12, 9)
@@ -145,6 +164,6 @@ def test_videos_are_stretches_of_clips(arrays, rendered):
                         starts.add(start)
                         mirrored += flip
                         x = clip.landmarks[start : start + 9, :, 0]
-                        np.testing.assert_allclose(points[..., 0], 127 - x if flip else x, atol=1e-4)
+                        np.testing.assert_allclose(points[..., 0], 128 - x if flip else x, atol=1e-4)
                         break
     assert len(starts) > 3 and 0 < mirrored < 12

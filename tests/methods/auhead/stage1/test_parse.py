@@ -25,11 +25,30 @@ TWO = [{2: 1.0, 8: 0.52}, {3: 0.08}]
         ("bored, [[2, 1.0], [8, 0.52]], [[3, 0.08]]", "bored", TWO),
         ("[], [[3, 0.08]], []", None, [{}, {3: 0.08}, {}]),
         ("sad, [[3, 1.]]", "sad", [{3: 1.0}]),
+        ("{(0, .38), (1, .45), (21, .84), (22, .90)}", None, [{0: 0.38, 1: 0.45, 21: 0.84, 22: 0.9}]),  # footnote 2
+        ("{(2, 1.0), (8, .52)}, {(3, .08)}", None, TWO),
+        ("[{[2, 1.0], [8, 0.52]}, {[3, 0.08]}]", None, TWO),
+        ("[(0, .12), (1, .10)]", None, [{0: 0.12, 1: 0.1}]),  # the prompt of appendix C
+        ('{"emotion": "happy", "aus": [[[2, 1.0], [8, 0.52]], [[3, 0.08]]]}', "happy", TWO),
     ],
 )
 def test_every_form_is_read_without_a_problem(text, emotion, vectors):
     found = parse(text)
     assert (found.emotion, found.vectors, found.problems) == (emotion, vectors, [])
+
+
+def test_the_answer_that_the_paper_prints():
+    """Oracle: appendix C, word for word with its dots; the bracket at its end is the only one without a partner."""
+    found = parse(
+        "surprise, [[2, 1.0], [3, 1.0], [6, 1.0], [7, 1.0], [8, 0.52], [18, 0.17], [19, 0.11]], "
+        "[[2, 1.0], [3, 1.0], [6, 1.0], [7, 1.0], [18, 0.19], [19, 0.08]], ... ]"
+    )
+    assert found.emotion == "surprise"
+    assert found.vectors == [
+        {2: 1.0, 3: 1.0, 6: 1.0, 7: 1.0, 8: 0.52, 18: 0.17, 19: 0.11},
+        {2: 1.0, 3: 1.0, 6: 1.0, 7: 1.0, 18: 0.19, 19: 0.08},
+    ]
+    assert len(found.problems) == 1 and found.problems[0].endswith("closes nothing")
 
 
 @pytest.mark.parametrize(
@@ -53,6 +72,8 @@ def test_every_form_is_read_without_a_problem(text, emotion, vectors):
         ("happy, [[3, 0.1]], sad", [{3: 0.1}], 19, "not understood"),
         ("one two, [[3, 0.1]]", [{3: 0.1}], 0, "not understood"),
         ("[[3, 0.1], [[4, 0.2]]", [{3: 0.1}, {4: 0.2}], 11, "inside another"),
+        ("{(2, 1.0), (8, .5", [{2: 1.0}], 11, "cut off"),
+        ("{(3, 0.1)}}", [{3: 0.1}], 10, "closes nothing"),
     ],
 )
 def test_what_cannot_be_read_is_reported_with_its_place(text, vectors, place, says):
@@ -75,11 +96,11 @@ def test_the_first_of_two_emotions_is_taken():
 
 def test_a_nonsense_answer_of_any_length_takes_linear_time():
     """Oracle: 200,000 characters within the test's few seconds; a quadratic reader takes minutes."""
-    for text in ("[" * 200_000, "[1, " * 50_000, "[[2, 1.0]" * 20_000, "a " * 100_000):
+    for text in ("[" * 200_000, "{" * 200_000, "[1, " * 50_000, "[[2, 1.0]" * 20_000, "a " * 100_000):
         parse(text)
 
 
-@given(st.text(alphabet="[](), .0123456789ahpy-:AU\n", max_size=80))
+@given(st.text(alphabet="[](){}, .0123456789ahpy-:AU\n", max_size=80))
 def test_nothing_raises_and_values_stay_within_bounds(text):
     found = parse(text)
     assert all(0 <= index < 24 and 0 <= value <= 1 for vector in found.vectors for index, value in vector.items())

@@ -108,8 +108,12 @@ def test_settings_that_cannot_be_are_refused(tmp_path):
     """Oracle: the messages name the setting."""
     with pytest.raises(ValidationError, match="constrained"):
         Stage1Config(language_model="qwen-audio-chat", constrained=True)
-    with pytest.raises(UserError, match="adapter"):
+    with pytest.raises(
+        UserError, match="bench train auhead_stage1.*adapter=FILE, or stage1_adapter=FILE for auhead_memo"
+    ):
         load_stage1(Stage1Config(), {})
+    with pytest.raises(UserError, match="makes them for qwen2-audio; for qwen-audio-chat .*adapter_model.safetensors"):
+        load_stage1(Stage1Config(language_model="qwen-audio-chat"), {})
     with pytest.raises(UserError, match="python=DIR"):
         load_stage1(Stage1Config(language_model="qwen-audio-chat", adapter=tmp_path / "a"), {})
 

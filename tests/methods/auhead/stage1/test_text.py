@@ -41,6 +41,16 @@ def test_lambda_keeps_what_is_strictly_above_it():
     aus[0, :4] = [0.004, 0.006, 0.2, 0.21]
     assert sparse(aus) == [{1: 0.01, 2: 0.2, 3: 0.21}]
     assert sparse(aus, threshold=0.2) == [{3: 0.21}]
+    assert sparse(aus.astype(np.float32), threshold=0.2) == [{3: 0.21}]
+    assert sparse(aus, threshold=0.005) == [{1: 0.01, 2: 0.2, 3: 0.21}]
+
+
+def test_lambda_is_compared_with_the_value_before_it_is_rounded():
+    """Oracle: Eq. 3 by hand: 0.104 lies above 0.1 and is written 0.1; 0.096 lies below 0.098 and is not written 0.1."""
+    aus = np.zeros((1, 24), np.float32)
+    aus[0, :2] = [0.104, 0.096]
+    assert sparse(aus, threshold=0.1) == [{0: 0.1}]
+    assert sparse(aus, threshold=0.098) == [{0: 0.1}]
 
 
 @given(vectors, st.sampled_from(sorted(ORDERS)), st.sampled_from(["happy", "fear", "neutral"]))
