@@ -7,6 +7,7 @@ allocates nothing. `measure` does the same with random weights on a real device,
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -30,7 +31,10 @@ Random weights, no data: `python -m bench measure METHOD`. A clip is `frames` fr
 is the reference net on reference and past frames, with the memory of MEMO's motion modules, once a clip; "denoising step"
 one guidance pair (two for AUHead, three evaluations for StableAvatar and IUFace) in bfloat16; "training step" one window in
 mixed bfloat16 with gradient checkpointing, the published recipe's optimizer and trained parameters. Encoding and decoding of
-frames is not in it.
+frames is not in it, but in "video": a whole one of StableAvatar or IUFace in 50 steps, from picture, speech and Action Units to
+frames, by speed profile; loading and compiling are left out. What a cache skips depends on the weights, so its row says how
+many steps it computed. "stock video" is the same by diffusers' own transformer, which has neither speech nor Action Units: its
+three evaluations one after the other, all frames encoded and decoded at once.
 """
 
 
@@ -97,33 +101,39 @@ def dry_run(method: str, size: int = 512, frames: int | None = None) -> DryRun:
 
 
 def measure(
-    method: str, device: str, *, size: int = 512, frames: int | None = None, train: bool = True, repeats: int = 3
+    method: str,
+    device: str,
+    *,
+    size: int = 512,
+    frames: int | None = None,
+    train: bool = True,
+    videos: bool = True,
+    repeats: int = 3,
 ) -> list[dict[str, Any]]:
-    """Time the parts of inference, and a training step, with random weights.
+    """Time the parts of inference, whole videos, and a training step, with random weights.
 
     Args:
         method: of METHODS.
         device: torch device.
         frames: None = as published.
         train: take the training step too.
+        videos: make whole videos too, of the video transformer: 150 evaluations each.
         repeats: of the denoising and the training step, after one that is not counted; the median is reported.
 
     Returns:
         a row of the table for each piece of work, by COLUMNS.
 
     Raises:
-        UserError: the device has less memory than the weights alone need, or the method has no training to measure.
+        UserError: the device has less memory than the weights alone need.
     """
-    from bench import full_size_video
+    from bench import full_size_clip, full_size_video
     from bench.provenance import device_name, environment
-    from methods.talking_unet.memory import require_memory
+    from methods.device_memory import require_memory
 
     frames = frames or default_frames(method)
-    inference = _measure_inference
-    if method in full_size_video.METHODS:
-        inference = full_size_video.measure_inference
-        if train:
-            raise UserError(f"no training step of {method} is measured; add --no-train")
+    inference, training = _measure_inference, _measure_training
+    if is_video := method in full_size_video.METHODS:
+        inference, training = full_size_video.measure_inference, full_size_video.measure_training
     plan = dry_run(method, size, frames)
     require_memory(plan.inference_bytes, device, f"one step of {method} needs at the least (weights, motion memory)")
     if train:
@@ -132,10 +142,12 @@ def measure(
         )
     known = {"method": method, "hardware": device_name(device), "size": size, "frames": frames}
     known["commit"] = str(environment()["commit"] or "")[:10]
-    rows = [known | row for row in inference(method, device, size, frames, repeats)]
+    rows = inference(method, device, size, frames, repeats)
+    if is_video and videos:
+        rows += full_size_clip.measure_videos(method, device, size, frames)
     if train:
-        rows.append(known | _measure_training(method, device, size, frames, repeats))
-    return rows
+        rows.append(training(method, device, size, frames, repeats))
+    return [known | row for row in rows]
 
 
 def _measure_inference(method: str, device: str, size: int, frames: int, repeats: int) -> list[dict[str, Any]]:
@@ -156,7 +168,7 @@ def _measure_training(method: str, device: str, size: int, frames: int, repeats:
 
     learner = _filled(_learner(method, size, frames), device, torch.float32).train()
     batch = _moved(_batch(learner, 1, size, frames), device, torch.float32)
-    return {"work": "training step"} | Clock(device).median(_training_step(learner, batch, device), repeats)
+    return {"work": "training step"} | Clock(device).median(training_step(learner, batch, device), repeats)
 
 
 def write_performance(rows: list[dict[str, Any]], path: Path = PERFORMANCE) -> None:
@@ -254,7 +266,8 @@ def _denoise(learner: nn.Module, batch: dict, conditions, memory):
     return predicted
 
 
-def _training_step(learner: nn.Module, batch: dict, device: str) -> Callable[[], None]:
+def training_step(learner: nn.Module, batch: dict, device: str) -> Callable[[], None]:
+    """What a step of the training loop does on a batch, on its device."""
     import torch
 
     from methods.training.loop import make_optimizer
@@ -295,6 +308,7 @@ class Clock:
 
     def __init__(self, device: str):
         self.device = device
+        gc.collect()  # What earlier work held is not in the peak.
         if device.startswith("cuda"):
             import torch
 
@@ -305,14 +319,16 @@ class Clock:
         import statistics
 
         work()
-        seconds = []
-        for _ in range(repeats):
-            self._wait()
-            began = time.perf_counter()
-            work()
-            self._wait()
-            seconds.append(time.perf_counter() - began)
-        return {"seconds": statistics.median(seconds), "peak memory (GB)": self._peak() / 1e9}
+        seconds = statistics.median(self.once(work)["seconds"] for _ in range(repeats))
+        return {"seconds": seconds, "peak memory (GB)": self._peak() / 1e9}
+
+    def once(self, work: Callable) -> dict[str, float]:
+        """Figures of some work that is done once."""
+        self._wait()
+        began = time.perf_counter()
+        work()
+        self._wait()
+        return {"seconds": time.perf_counter() - began, "peak memory (GB)": self._peak() / 1e9}
 
     def _wait(self) -> None:
         if self.device.startswith("cuda"):

@@ -1,15 +1,20 @@
-"""Full size without weights, of the video transformer: StableAvatar and IUFace. See `bench.full_size`."""
+"""Full size without weights, of the video transformer: StableAvatar and IUFace. See `bench.full_size`.
+
+Whole videos, from picture, speech and Action Units to frames, are in `bench.full_size_clip`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from bench.full_size import Clock, DryRun
+from bench.full_size import Clock, DryRun, training_step
 from bench.media.errors import UserError
 
 if TYPE_CHECKING:
     import torch
+    from diffusers import ModelMixin
 
     from methods.talking_dit.conditions import Conditions
     from methods.talking_dit.transformer import TalkingDiT
@@ -55,7 +60,7 @@ def measure_inference(method: str, device: str, size: int, frames: int, repeats:
     """Rows of the table: a denoising step with its three evaluations in one batch, and one after the other."""
     import torch
 
-    network = _filled(_network(method), device)
+    network = random_network(method, device)
     latents, conditions = step_inputs(method, size, frames)
     latents, conditions = latents.to(device), conditions.to(device, torch.bfloat16)
     clock = Clock(device)
@@ -63,6 +68,27 @@ def measure_inference(method: str, device: str, size: int, frames: int, repeats:
         single = clock.median(lambda: [network(latents[:1], 500.0, conditions[[row]]) for row in range(ROWS)], repeats)
         batched = clock.median(lambda: network(latents, 500.0, conditions), repeats)
     return [{"work": "denoising step, one by one"} | single, {"work": "denoising step"} | batched]
+
+
+def measure_training(method: str, device: str, size: int, frames: int, repeats: int) -> dict[str, Any]:
+    """Row of the table: a training step of one window, as published."""
+    import torch
+
+    from bench import registry
+    from methods.iuface.train import IUFaceLearner
+    from methods.stableavatar.train import StableAvatarLearner
+
+    recipe = registry.training(method).Settings(batch=1)
+    network = random_network(method, device, torch.float32)
+    learner = {"stableavatar": StableAvatarLearner, "iuface": IUFaceLearner}[method](network, recipe).train()
+    latents, told = step_inputs(method, size, frames)
+    region = (torch.rand(1, *latents.shape[2:]) < 0.3).float()
+    drawn = {"latent_mean": latents[:1], "latent_std": torch.zeros_like(latents[:1]), "lips": region, "face": region}
+    for name in ("text", "image", "known", "vocal", "aus", "identity"):
+        if (value := getattr(told, name)) is not None:
+            drawn[name] = value[:1]
+    batch = {name: value.to(device) for name, value in drawn.items()}
+    return {"work": "training step"} | Clock(device).median(training_step(learner, batch, device), repeats)
 
 
 def step_inputs(method: str, size: int, frames: int) -> tuple[torch.Tensor, Conditions]:
@@ -79,7 +105,7 @@ def step_inputs(method: str, size: int, frames: int) -> tuple[torch.Tensor, Cond
 
     if frames % 4 != 1:
         raise UserError(f"--frames {frames}: {method} makes 4 k + 1 frames at a time, such as {FRAMES}")
-    sizes = _sizes(method)
+    sizes = full_sizes(method)
     place = (latent_frames(frames), size // 8, size // 8)
     tokens = (samples_for(frames, 25.0) - 400) // 320 + 1  # wav2vec2 hears 400 samples every 320.
     channels = sizes["out_channels"]
@@ -100,10 +126,18 @@ def step_inputs(method: str, size: int, frames: int) -> tuple[torch.Tensor, Cond
     return torch.randn(ROWS, channels, *place), conditions
 
 
-def _sizes(method: str) -> dict[str, Any]:
+def full_sizes(method: str) -> dict[str, Any]:
     from methods.talking_dit import sizes
 
     return {"stableavatar": sizes.STABLEAVATAR_FULL, "iuface": sizes.IUFACE_FULL}[method]
+
+
+def random_network(method: str, device: str, dtype: torch.dtype | None = None) -> TalkingDiT:
+    """On a device, with small random weights, in a type; None = bfloat16."""
+    import torch
+
+    network = _network(method)
+    return filled(network, device, lambda name: network.stored_type(name, dtype or torch.bfloat16))
 
 
 def _network(method: str) -> TalkingDiT:
@@ -113,16 +147,19 @@ def _network(method: str) -> TalkingDiT:
     from methods.talking_dit.transformer import TalkingDiT
 
     with init_empty_weights(include_buffers=False):
-        return TalkingDiT(**_sizes(method))
+        return TalkingDiT(**full_sizes(method))
 
 
-def _filled(network: TalkingDiT, device: str) -> TalkingDiT:
-    """The network on a device, in bfloat16, with small random weights."""
+Network = TypeVar("Network", bound="ModelMixin")
+
+
+def filled(network: Network, device: str, type_of: Callable[[str], torch.dtype]) -> Network:
+    """A network without weights on a device, with small random ones, each in the type that its name has."""
     import torch
 
     torch.manual_seed(0)
     state = {
-        name: torch.randn(value.shape, device=device, dtype=network.stored_type(name, torch.bfloat16)) * 0.02
+        name: torch.randn(value.shape, device=device, dtype=type_of(name)) * 0.02
         for name, value in network.state_dict().items()
     }
     network.load_state_dict(state, assign=True)

@@ -3,7 +3,8 @@
     DATA/features/full-1-3f2a90c1/M003/angry/level_1/001.safetensors
 
 The folder is named after the encoders, their version and a digest of their weights: other encoders write elsewhere.
-What is there already is kept, so interrupted work continues.
+What is there already is kept, so interrupted work continues; features of a clip that has been prepared again, with another
+crop or size, are made again.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from bench.media.errors import BenchError, UserError
 from bench.progress import Progress, counted
 from bench.weights import Weights
 from methods.conditioning.encoders import Encoders, encoders_class, load_encoders
-from methods.conditioning.features import clip_features, encoder_tag, save_features
+from methods.conditioning.features import clip_features, encoder_tag, read_metadata, save_features
 from protocols.protocol import Case
 
 Base = Literal["memo", "hallo"]
@@ -82,7 +83,7 @@ def prepare_features(
     device: str = "cpu",
     fps: float = 25.0,
 ) -> Prepared:
-    """Compute the features of the driving clips of these cases that are not there yet.
+    """Compute the features of the driving clips of these cases that are not there yet, or are of another clip.
 
     Args:
         cases: each with its AU table or, where it has none, a driving video to read the AUs off.
@@ -100,7 +101,7 @@ def prepare_features(
         raise UserError(f"features for {source.base} {message}")
     folder = source.folder(data, weights)
     paths = {case: folder / f"{case.id}.safetensors" for case in cases}
-    todo = [case for case, path in paths.items() if not path.exists()]
+    todo = [case for case, path in paths.items() if not are_of_clip(path, case, weights)]
     failed: dict[str, str] = {}
     if todo:
         encoders = load_encoders(source.model, weights.require(source.weights), device)
@@ -113,6 +114,13 @@ def prepare_features(
     if not files:
         raise UserError(f"none of the {len(cases)} clips has features; the reasons are above")
     return Prepared(folder, files, failed)
+
+
+def are_of_clip(path: Path, case: Case, weights: Weights) -> bool:
+    """Whether features are there, and of the case's driving clip as it is; where the clip is gone, they are."""
+    if not path.exists():
+        return False
+    return not case.driving.exists() or read_metadata(path)["clip_sha256"] == weights.hashes.sha256(case.driving)
 
 
 def compute(cases: Sequence[Case], write: Callable[[Case], None], progress: Progress, what: str) -> dict[str, str]:

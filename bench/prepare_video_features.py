@@ -5,7 +5,8 @@
     DATA/features/texts-full-1-9c0d1e55/5d41402a.safetensors                       states of a prompt
 
 Folders are named after the encoders, their version and a digest of weights and settings: others write elsewhere. What is
-there already is kept, so interrupted work continues. What they hold: `methods.conditioning.video_features`.
+there already is kept, so interrupted work continues; what was made of a clip that has been prepared again is made again. What
+they hold: `methods.conditioning.video_features`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from bench.driving import driving_aus
 from bench.features import FeatureExtraction
 from bench.media.clip import Clip
 from bench.media.errors import BenchError, UserError
-from bench.prepare_features import compute, say_failures
+from bench.prepare_features import are_of_clip, compute, say_failures
 from bench.progress import Progress
 from bench.weights import Weights
 from methods.conditioning.prompt import DEFAULT_PROMPT, save_embedding
@@ -189,7 +190,7 @@ class _Work:
         folder = self._folder(kind)
         paths = {case.id: folder / f"{case.id}.safetensors" for case in cases}
         failed: dict[str, str] = {}
-        if todo := [case for case in cases if not paths[case.id].exists()]:
+        if todo := [case for case in cases if not are_of_clip(paths[case.id], case, self._weights)]:
             encoders = self._load(kind)
             make = {"windows": self._windows, "references": self._references}[kind]
 

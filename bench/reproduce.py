@@ -77,7 +77,11 @@ def reproduce(
             done.skipped.append(f"{row.label} on {protocol}: {error}")
             continue
         outcome = run(made, made.default_out(), weights=weights, progress=progress, devices=devices)
-        done.failed += outcome.summary["n_failed"] if outcome.summary else 0
+        if not outcome.summary:
+            waiting = f"{outcome.waiting} cases are still to come from other shards"
+            done.skipped.append(f"{row.label} on {protocol}: {waiting}, {outcome.folder}")
+            continue
+        done.failed += outcome.summary["n_failed"]
         done.runs.setdefault(protocol, []).extend((row, one) for one in find_runs(protocol, [outcome.folder]))
     return done
 

@@ -23,7 +23,7 @@ from bench import registry
 from bench.driving import driving_aus
 from bench.features import FeatureExtraction
 from bench.media.clip import Clip, samples_for
-from bench.media.errors import UserError
+from bench.media.errors import BenchError, UserError
 from bench.media.write import write_video
 from bench.progress import Progress, counted
 from bench.training import Trained, Training, require_weights_file
@@ -202,26 +202,30 @@ class Material:
 
 
 class Validation:
-    """Makes videos of clips nothing was learnt from, beside the clips: WORK/validation/step_000300/ID.mkv. Every process
-    that calls it takes part, the main one writes."""
+    """Makes videos of clips nothing was learnt from, beside the clips: WORK/validation/step_000300/ID.mkv. One that cannot
+    be made is said and left out. Every process that calls it takes part, the main one writes."""
 
     def __init__(self, training: MethodTraining, learner: nn.Module, material: Material, folder: Path):
         self.training, self.learner, self.material = training, learner, material
         self.folder = folder / "validation"
 
     def __call__(self, step: int) -> None:
+        for case in self.material.held_out:
+            try:
+                self._show(case, self.folder / f"step_{step:06d}" / f"{case.id.replace('/', '_')}.mkv")
+            except BenchError as error:
+                self.material.progress.say(f"no validation video of {case.id}: {error}")
+
+    def _show(self, case: Case, path: Path) -> None:
         from accelerate import PartialState
 
         pipeline, training = self._pipeline, self.training
-        longest = training.windows_shown * training.frames_per_window(pipeline.config)
-        for case in self.material.held_out:
-            clip = Clip(case.driving, size=(pipeline.encoders.size,) * 2)
-            count = min(clip.num_frames, longest)
-            made = training.make(self.learner, pipeline, self._request(case, clip, count))
-            beside = np.concatenate([made, clip.frames[:count]], axis=2)
-            path = self.folder / f"step_{step:06d}" / f"{case.id.replace('/', '_')}.mkv"
-            if PartialState().is_main_process:
-                write_video(path, [beside], clip.fps, clip.audio[: samples_for(count, clip.fps)])
+        clip = Clip(case.driving, size=(pipeline.encoders.size,) * 2)
+        count = min(clip.num_frames, training.windows_shown * training.frames_per_window(pipeline.config))
+        made = training.make(self.learner, pipeline, self._request(case, clip, count))
+        beside = np.concatenate([made, clip.frames[:count]], axis=2)
+        if PartialState().is_main_process:
+            write_video(path, [beside], clip.fps, clip.audio[: samples_for(count, clip.fps)])
 
     @cached_property
     def _pipeline(self):

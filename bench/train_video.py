@@ -91,11 +91,15 @@ class _VideoTraining(MethodTraining):
         from methods.talking_dit.checkpoints import load_official, load_trained
         from methods.talking_dit.transformer import TalkingDiT
         from methods.tensor_files import read_state
-        from methods.training.start import adopt
+        from methods.training.start import adopt, let_aus_pass, let_latents_pass, look_at_the_own_place
 
         sizes = self.sizes(settings)
         if settings.from_scratch:
             transformer = TalkingDiT(**sizes)
+            let_latents_pass(transformer)
+            look_at_the_own_place(transformer)
+            if transformer.au_conditioning is not None:
+                let_aus_pass(transformer.au_conditioning)
             if settings.base:
                 adopt(transformer, read_state(settings.base))
             return transformer
@@ -107,6 +111,8 @@ class _VideoTraining(MethodTraining):
             wanted, found = sizes.get(part), transformer.sizes[part]
             if wanted and not found:
                 add(wanted)
+                if part == "aus" and settings.model == "synth":
+                    let_aus_pass(transformer.au_conditioning)
             elif wanted != found:
                 raise UserError(f"{path}: begins with {part} path {found}, these settings train {wanted or 'none'}")
         return transformer

@@ -370,6 +370,10 @@ def measure(
     size: Annotated[int, typer.Option(min=64, help="Side of the frames in pixels, a multiple of 64.")] = 512,
     frames: Annotated[int | None, typer.Option(min=1, help="Frames of a clip; as published: 16, or 81.")] = None,
     train: Annotated[bool, typer.Option(help="Take a training step too.")] = True,
+    videos: Annotated[
+        bool,
+        typer.Option(help="stableavatar, iuface: make whole videos too, minutes on a large GPU, days on a processor."),
+    ] = True,
     dry: Annotated[bool, typer.Option("--dry", help="Only say what it holds and needs; allocates nothing.")] = False,
     out: Annotated[Path, typer.Option(help="Table that gets the rows.")] = Path("results/performance.md"),
     as_json: Json = False,
@@ -377,7 +381,24 @@ def measure(
     """Speed and memory of a full-size method on this machine, with random weights: no download needed."""
     from bench.cli.measuring import measure_here
 
-    measure_here(method, device, size, frames, train, dry, out, as_json)
+    measure_here(method, device, size, frames, train, videos, dry, out, as_json)
+
+
+@app.command("mag-ratios")
+def mag_ratios(
+    method: Annotated[str, typer.Argument(help="stableavatar or iuface.")],
+    reference: Annotated[Path, typer.Option(help="Image or video whose first frame is the picture.")],
+    audio: Annotated[Path, typer.Option(help="Speech, as long as a window (3.3 s) or longer.")],
+    out: Annotated[Path, typer.Option(help="FILE.json for `--set mag_ratios=FILE.json`.")],
+    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, a setting of the method.")] = None,
+    synth: Annotated[bool, typer.Option("--synth", help="The small network of the synthetic world.")] = False,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """MagCache's ratios of a network and its denoising steps, measured on one video; `METHOD@cached` takes them."""
+    from bench.cli.measuring import write_mag_ratios
+
+    write_mag_ratios(method, reference, audio, out, settings or [], synth, device, as_json)
 
 
 @app.command()

@@ -232,8 +232,8 @@ class VideoEncoders(ABC):
 
         network = network.eval().requires_grad_(False)
         if dtype:
-            # `to` would warn of modules to keep in float32; there are none.
-            network = network.type(getattr(torch, dtype))
+            # diffusers' own `to` would warn of modules to keep in float32; there are none.
+            network = torch.nn.Module.to(network, getattr(torch, dtype))
         return network.to("cpu" if self._offload else self.device)
 
     @contextmanager

@@ -25,7 +25,8 @@ class Hallo(Generator):
     title = "Hallo: speech and one picture, with attention of its own for lips, face and pose"
     paper = "Hallo: Hierarchical Audio-Driven Visual Synthesis for Portrait Image Animation, arXiv 2406.08801"
     needs = frozenset({"audio"})
-    synth = {"model": "synth", "steps": 10, "dtype": "float32"}
+    # Two clips of unseen people: 26.6 dB at a scale of 2, 26.2 at the published 3.5, 26.5 at 1 with a lazier mouth.
+    synth = {"model": "synth", "steps": 10, "guidance_scale": 2.0, "dtype": "float32"}
 
     config: HalloConfig
 

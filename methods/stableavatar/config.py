@@ -12,6 +12,13 @@ from methods.generator import GeneratorConfig
 from methods.stableavatar.windows import Blend
 from methods.talking_dit.alignment import latent_frames
 
+PROFILE_SETTINGS = {
+    "cache": "cached",
+    "cache_threshold": "cached",
+    "mag_ratios": "cached",
+    "guidance_interval": "guidance_interval",
+}
+"""Setting -> the only profile that reads it."""
 PIXELS = 16
 """Sides of a frame are multiples of this: 8 pixels a latent, 2 x 2 latents a token."""
 
@@ -103,6 +110,9 @@ class VideoConfig(GeneratorConfig):
             )
         if (self.mag_ratios is None) == (self.cache == "mag"):
             raise ValueError("cache=mag needs mag_ratios=FILE, and only it reads them")
+        for name, profile in PROFILE_SETTINGS.items():
+            if self.profile != profile and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} is read with profile={profile}, and this is profile={self.profile}")
         if self.prompt is not None and self.prompt_embedding is not None:
             raise ValueError("give prompt or prompt_embedding, not both")
         return self

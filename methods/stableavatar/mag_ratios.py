@@ -1,34 +1,33 @@
 """MagCache's ratios of a transformer (Ma et al., 2025): how the residual of all its blocks grows from step to step.
 
 They belong to one set of weights and one schedule. `measure_ratios` takes them from the fully conditioned evaluations of a video,
-as diffusers' own calibration does; write them to a JSON file for `--set cache=mag --set mag_ratios=FILE`.
+as diffusers' own calibration does; `python -m bench mag-ratios` writes them to a file, which `--set mag_ratios=FILE` takes.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from bench.media.errors import UserError
-from methods.generator import Request
 from methods.stableavatar.guidance import COND
-
-if TYPE_CHECKING:
-    from methods.stableavatar.pipeline import StableAvatarPipeline
+from methods.talking_dit.transformer import TalkingDiT
 
 
-def measure_ratios(pipeline: StableAvatarPipeline, request: Request) -> list[float]:
+def measure_ratios(transformer: TalkingDiT, video: Iterable[np.ndarray]) -> list[float]:
     """One ratio a step, the first of them 1: the mean over tokens of the residual's norm relative to the step before.
 
     Args:
-        pipeline: with profile exact and batched evaluations.
-        request: of at most one window.
+        transformer: that the video is made with.
+        video: of at most one window, in pieces that are made as they are asked for, with profile exact and batched
+            evaluations.
     """
-    blocks, entered, residuals = pipeline.transformer.blocks, [], []
+    blocks, entered, residuals = transformer.blocks, [], []
 
     def enter(block: torch.nn.Module, args: tuple) -> None:
         entered.append(args[0][COND])
@@ -37,7 +36,7 @@ def measure_ratios(pipeline: StableAvatarPipeline, request: Request) -> list[flo
         residuals.append((output[COND] - entered.pop()).float().norm(dim=-1))
 
     hooks = [blocks[0].register_forward_pre_hook(enter), blocks[-1].register_forward_hook(leave)]
-    for _ in pipeline(request):
+    for _ in video:
         pass
     for hook in hooks:
         hook.remove()

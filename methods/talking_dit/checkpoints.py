@@ -17,9 +17,9 @@ from diffusers.loaders.single_file_utils import convert_wan_transformer_to_diffu
 from torch import Tensor
 
 from bench.media.errors import UserError
+from methods.device_memory import require_memory
 from methods.talking_dit.sizes import official_sizes
 from methods.talking_dit.transformer import TalkingDiT
-from methods.talking_unet.memory import require_memory
 from methods.tensor_files import read_metadata, read_state, require_match, write_state
 
 PROJECTOR = "vocal_projector."

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.media.errors import UserError
-from methods.talking_unet.memory import require_memory
+from methods.device_memory import require_memory
 from methods.talking_unet.sizes import HALLO_FULL, MEMO_FULL
 from methods.tensor_files import read_metadata, read_state, require_match, write_state
 

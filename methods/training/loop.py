@@ -49,7 +49,7 @@ class Outcome:
     steps: int
     seconds: float
     loss: float
-    """Mean over the last steps that were logged."""
+    """Mean over the last steps: those after the last line of the log, or those which that line is about."""
 
 
 def train(
@@ -87,8 +87,8 @@ def train(
     trained = {name: parameter for name, parameter in learner.named_parameters() if parameter.requires_grad}
     average = EMAModel(trained.values(), decay=recipe.average) if recipe.average else None
     state = _State(folder, recipe, seed, trained, optimizer, average, main)
-    step, seconds = state.resume()
-    began, saved, losses, mean = time.monotonic() - seconds, seconds, [], math.nan
+    step, seconds, mean = state.resume()
+    began, saved, losses = time.monotonic() - seconds, seconds, []
     while (progress := recipe.progress(step, seconds)) < 1:
         optimizer.param_groups[0]["lr"] = rate = recipe.learning_rate * schedule(progress, recipe)
         losses.append(_step(accelerator, model, draw, optimizer, recipe, (seed, step)))
@@ -101,20 +101,21 @@ def train(
                 raise FloatingPointError(f"the loss is {mean} in the steps before {step}; lower the learning rate")
             state.log(log, step, seconds, {"loss": mean, "learning_rate": rate})
         if seconds - saved >= 60 * recipe.checkpoint_minutes:
-            state.save(step, seconds)
+            state.save(step, seconds, mean)
             saved = seconds
         if validate and recipe.validate_every and step % recipe.validate_every == 0 and (main or state.sharded):
             with averaged(average, trained), torch.no_grad():
                 learner.eval()
                 validate(step)
             learner.train()
-    state.save(step, seconds)
+    mean = torch.stack(losses).mean().item() if losses else mean
+    state.save(step, seconds, mean)
     if average:
         average.copy_to(trained.values())
     if state.sharded:
         _gather(learner)
     learner.eval()
-    return Outcome(step, seconds, torch.stack(losses).mean().item() if losses else mean)
+    return Outcome(step, seconds, mean)
 
 
 def _accelerator(recipe: Recipe) -> Accelerator:
@@ -237,13 +238,14 @@ class _State:
         self.recipe = recipe.model_dump(mode="json", exclude=FREE) | {"seed": seed}
         self.sharded = any(isinstance(parameter, DTensor) for parameter in trained.values())
 
-    def resume(self) -> tuple[int, float]:
-        """Steps and seconds done so far; weights, optimizer and average are set as they were."""
+    def resume(self) -> tuple[int, float, float]:
+        """Steps and seconds done so far, and the last mean of the loss; weights, optimizer and average are set as they
+        were."""
         path = self.folder / CHECKPOINT
         if not path.is_file():
             if self.main:
                 (self.folder / LOG).unlink(missing_ok=True)
-            return 0, 0.0
+            return 0, 0.0, math.nan
         content = torch.load(path, weights_only=True, map_location="cpu")
         self._require_same(path, content["recipe"])
         parameters = list(self.trained.values())
@@ -261,7 +263,7 @@ class _State:
             self.average.load_state_dict(content["average"])
         if self.main:
             self._cut_log(content["step"])
-        return content["step"], content["seconds"]
+        return content["step"], content["seconds"], content.get("loss", math.nan)
 
     def _require_same(self, path: Path, begun: dict) -> None:
         """Settings that have been added since count as their defaults."""
@@ -275,7 +277,7 @@ class _State:
         if changed:
             raise UserError(f"{path}: begun with {', '.join(changed)}; go on like that, or choose another --out")
 
-    def save(self, step: int, seconds: float) -> None:
+    def save(self, step: int, seconds: float, loss: float) -> None:
         if not (self.main or self.sharded):
             return
         optimizer, average = self.optimizer.state_dict(), self.average.state_dict() if self.average else None
@@ -289,6 +291,7 @@ class _State:
             "recipe": self.recipe,
             "step": step,
             "seconds": seconds,
+            "loss": loss,
             "weights": {name: _whole(parameter.detach()) for name, parameter in self.trained.items()},
             "optimizer": optimizer,
             "average": average,

@@ -7,6 +7,7 @@ import pytest
 
 from bench.plan import make_plan
 from bench.run import run
+from bench.weights import Weights
 from tests.videos import write
 
 
@@ -38,6 +39,33 @@ def moving_clip(path: Path, seed: int, frames: int = 12, size: tuple[int, int] =
         video[i, 20:36, left : left + 16] = square
     audio = (0.2 * generator.standard_normal(frames * 640)).astype(np.float32)
     return write(path, video, audio=audio)
+
+
+@pytest.fixture(scope="session")
+def untrained_wan_vae(tmp_path_factory) -> Path:
+    """A small video autoencoder that nobody has trained, with `base_dim` 4."""
+    import torch
+
+    from methods.synth import wan_vae
+
+    path = tmp_path_factory.mktemp("weights") / "synth_wan_vae.safetensors"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(wan_vae.CONFIG, "base_dim", 4)
+        torch.manual_seed(0)
+        wan_vae.save_wan_vae(path, wan_vae.make_wan_vae(), {})
+    return path
+
+
+@pytest.fixture
+def tiny_wan_vae(untrained_wan_vae, monkeypatch) -> None:
+    """It in the place of the shipped one."""
+    from methods.synth import wan_vae
+
+    monkeypatch.setitem(wan_vae.CONFIG, "base_dim", 4)
+    path = Weights.path
+    monkeypatch.setattr(
+        Weights, "path", lambda self, name: untrained_wan_vae if name == "synth_wan_vae" else path(self, name)
+    )
 
 
 @pytest.fixture

@@ -2,17 +2,21 @@
 with the sizes of the published files; and the same code at small sizes on the CPU."""
 
 import json
+import re
 import sys
 
 import pytest
 import torch
 
-from bench import full_size
+from bench import full_size, full_size_clip
 from bench.cli.app import main
 from bench.full_size import dry_run, measure, write_performance
 from bench.media.errors import UserError
+from methods import device_memory as memory
+from methods.clock import Clock
 from methods.talking_dit import sizes as video_sizes
-from methods.talking_unet import memory, sizes
+from methods.talking_dit.transformer import TalkingDiT
+from methods.talking_unet import sizes
 
 MILLIONS = {
     "hallo": {
@@ -60,15 +64,56 @@ def test_video_transformer(method, millions):
     assert plan.inference_bytes == 2 * total and plan.training_bytes == 4 * total + 12 * plan.trained
 
 
-def test_video_transformer_measured(monkeypatch):
-    """At the small size the work is really done."""
+@pytest.fixture
+def small_video(monkeypatch):
+    """Full-size sizes replaced by those of the rendered world, encoders by smaller ones of the same classes."""
     monkeypatch.setattr(video_sizes, "IUFACE_FULL", video_sizes.IUFACE_SYNTH)
-    rows = measure("iuface", "cpu", size=64, frames=5, train=False, repeats=1)
-    assert [row["work"] for row in rows] == ["denoising step, one by one", "denoising step"]
+    monkeypatch.setattr(video_sizes, "STABLEAVATAR_FULL", video_sizes.STABLEAVATAR_SYNTH)
+    clip = {"hidden_size": 128, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+    speech = {"hidden_size": 96, "intermediate_size": 96, "num_hidden_layers": 1, "num_attention_heads": 4,
+              "conv_dim": [16] * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4}  # fmt: skip
+    vae = {"base_dim": 4, "z_dim": 8, "latents_mean": [0.1] * 8, "latents_std": [2.0] * 8}
+    changes = {"clip_sizes": clip | {"image_size": 32, "patch_size": 8, "hidden_act": "gelu"}, "speech_sizes": speech,
+               "vae_sizes": vae, "latent_channels": 8, "text_dim": 32}  # fmt: skip
+    for name, value in changes.items():
+        monkeypatch.setattr(full_size_clip.RandomVideoEncoders, name, value)
+    monkeypatch.setattr(full_size_clip, "STEPS", 4)
+    monkeypatch.setattr(TalkingDiT, "compile_repeated_blocks", lambda self, **_: None)  # Tested with the profiles.
+
+
+def test_video_transformer_measured(small_video):
+    """At the small size the work is really done; parts make up the whole."""
+    rows = measure("iuface", "cpu", size=64, frames=5, repeats=1)
+    seconds = {row["work"].partition(" (")[0]: row["seconds"] for row in rows}
+    parts = ["encode", "denoise", "decode"]
+    assert list(seconds) == [
+        "denoising step, one by one", "denoising step", "video, exact", *(f"video, exact: {part}" for part in parts),
+        "video, guidance_interval", "video, cached", "video, compiled", "stock video",
+        *(f"stock video: {part}" for part in parts), "training step",
+    ]  # fmt: skip
     assert all(row["frames"] == 5 and 0 < row["seconds"] < 60 for row in rows)
-    for wrong, words in (({"frames": 6}, "4 k"), ({"train": True}, "--no-train")):
-        with pytest.raises(UserError, match=words):
-            measure("iuface", "cpu", **{"size": 64, "frames": 5, "train": False, **wrong})
+    (cached,) = (row["work"] for row in rows if "cached" in row["work"])
+    assert re.fullmatch(r"video, cached \([1-4](\.\d+)? of 4 steps computed\)", cached)
+    for work in ("video, exact", "stock video"):
+        assert sum(seconds[f"{work}: {part}"] for part in parts) == pytest.approx(seconds[work], rel=0.1)
+    with pytest.raises(UserError, match="4 k"):
+        measure("iuface", "cpu", size=64, frames=6)
+
+
+def test_without_videos_and_training(small_video):
+    rows = measure("stableavatar", "cpu", size=64, frames=5, train=False, videos=False, repeats=1)
+    assert [row["work"] for row in rows] == ["denoising step, one by one", "denoising step"]
+
+
+def test_the_stock_video_is_made_of_what_it_was_asked_for(small_video):
+    """Oracles: its shape; the stock transformer has the parameters of the method's base and no others."""
+    network, asked = full_size_clip.stock_network("iuface", "cpu"), full_size_clip.random_request(64, 5)
+    base = dry_run("iuface", size=64, frames=5).parameters["base"]
+    assert sum(parameter.numel() for parameter in network.parameters()) == base
+    encoders = full_size_clip.RandomVideoEncoders({}, "cpu", "bfloat16")
+    vae = encoders.load_vae().eval().type(torch.bfloat16)
+    made = full_size_clip.stock_video(network, vae, encoders, asked, 1, Clock())
+    assert made.shape == (1, 3, 5, 64, 64) and made.isfinite().all()
 
 
 def test_an_adapter_is_all_that_trains():

@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from safetensors.numpy import load_file
 
 from bench.cli.app import main
@@ -13,28 +12,17 @@ from bench.media.clip import Clip
 from bench.media.errors import UserError
 from bench.prepare_video_features import VideoFeatureSource, prepare_video_features
 from bench.weights import Weights
+from methods.conditioning.features import read_metadata, save_arrays
 from methods.conditioning.prompt import DEFAULT_PROMPT
 from methods.conditioning.regions import per_latent, region_masks
 from methods.conditioning.video_encoders import load_video_encoders
 from methods.conditioning.video_features import clip_references
 from methods.generator import GenerationError
-from methods.synth import wan_vae
 from methods.training.video_windows import VideoWindows
 from protocols.synth import protocols as synth
 from tests.bench.conftest import Quiet
 
 SOURCE = VideoFeatureSource.of("synth", frames=5, windows=2, references=1)
-
-
-@pytest.fixture(scope="module")
-def untrained(tmp_path_factory):
-    """A small video autoencoder nobody has trained."""
-    path = tmp_path_factory.mktemp("weights") / "synth_wan_vae.safetensors"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(wan_vae.CONFIG, "base_dim", 4)
-        torch.manual_seed(0)
-        wan_vae.save_wan_vae(path, wan_vae.make_wan_vae(), {})
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +32,9 @@ def world(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def small_world(world, untrained, monkeypatch):
+def small_world(world, tiny_wan_vae, monkeypatch):
     monkeypatch.setenv("AU_BENCH_CACHE", str(world))
     monkeypatch.setattr(synth, "TRAINING_PEOPLE", 2)
-    monkeypatch.setitem(wan_vae.CONFIG, "base_dim", 4)
-    path = Weights.path
-    monkeypatch.setattr(Weights, "path", lambda self, name: untrained if name == "synth_wan_vae" else path(self, name))
 
 
 @pytest.fixture
@@ -107,6 +92,21 @@ def test_what_is_there_is_kept(people, world):
     assert len(prepared(people, world).clips) == 2 and files() == before
     other = prepared(people, world, source=VideoFeatureSource.of("synth", frames=5, windows=1, references=1))
     assert set(before) < set(files()) and not {clip.windows for clip in other.clips} & set(before)
+
+
+def test_what_was_made_of_another_clip_is_made_again(people, world):
+    """Oracle: the files' own words; one says that it was made of another clip, the others stay."""
+    clip, other = prepared(people, world).clips
+    mine = [clip.windows, *clip.references]
+    before = {path: load_file(path) for path in mine}
+    for path in mine:
+        save_arrays(path, before[path], read_metadata(path) | {"clip_sha256": "0" * 64})
+    stamp = other.windows.stat().st_mtime_ns
+    prepared(people, world)
+    for path, case in zip(mine, (people[0][0], people[1][0]), strict=True):
+        assert read_metadata(path)["clip_sha256"] == Clip(case.driving).sha256
+        assert all(np.array_equal(values, before[path][name]) for name, values in load_file(path).items())
+    assert other.windows.stat().st_mtime_ns == stamp
 
 
 def test_a_batch_to_train_on(people, world):

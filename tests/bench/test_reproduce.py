@@ -7,6 +7,7 @@ import pytest
 from bench import registry, sweep_plot
 from bench.cli import main
 from bench.reproduce import reproduce, write_tables
+from bench.run import Outcome
 from bench.sweep_plot import draw_sweep
 from protocols.plan_spec import PlanRow, PlanSpec
 from protocols.synth.protocols import SYNTH_METRICS
@@ -42,6 +43,16 @@ def test_rows_are_run_once_and_stand_in_the_plans_order(plan, weights, tmp_path)
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.mkv")}
     reproduce("controls", progress=Quiet(), **arguments)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.mkv")} == stamps
+
+
+def test_a_row_that_is_not_finished_is_left_out(plan, weights, monkeypatch):
+    """Oracle: construction; other machines still have cases of every run."""
+    monkeypatch.setattr("bench.reproduce.run", lambda made, folder, **_: Outcome(folder, None, 2))
+    arguments = dict(synthetic=True, data={}, weights=weights, devices=["cpu"], limit=2)
+    done = reproduce("controls", progress=Quiet(), **arguments)
+    assert done.runs == {} and done.failed == 0 and write_tables("controls", done) == []
+    unfinished = [line for line in done.skipped if "on synth_std: 2 cases are still to come from other shards" in line]
+    assert [line.partition(" ")[0] for line in unfinished] == ["still", "truth"]
 
 
 def test_a_sweep_is_drawn_with_a_point_per_row(plan, weights, tmp_path):

@@ -1,6 +1,7 @@
 """`bench train memo` and its kin, `bench prepare --features`. Oracles: the method itself loads and runs what was written."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,11 +16,12 @@ from bench.media import au
 from bench.media.clip import Clip
 from bench.media.errors import UserError
 from bench.prepare_features import FeatureSource, prepare_features
+from bench.train_methods import Material, Validation
 from bench.train_unets import AUHeadMemoTraining, MemoTraining
 from bench.training import configure
 from bench.weights import Weights
 from methods.conditioning.features import read_metadata
-from methods.generator import Request
+from methods.generator import GenerationError, Request
 from protocols.protocol import Case
 from protocols.synth import protocols as synth
 from tests.bench.conftest import Quiet
@@ -104,6 +106,31 @@ def test_what_a_training_cannot_do_is_said(few_people, tmp_path, monkeypatch, ca
         assert message in capsys.readouterr().err
 
 
+def test_a_validation_video_that_cannot_be_made_does_not_end_the_training(tmp_path, weights):
+    """Oracle: construction; of three held-out clips the first one's frames cannot be made, the second is no video."""
+    cases = [a_case(tmp_path, name) for name in ("a", "b", "c")]
+    cases[1].driving.write_bytes(b"nothing")
+
+    class Shown(MemoTraining):
+        def make(self, learner, pipeline, request):
+            if request.case == "a":
+                raise GenerationError("no face in the reference picture")
+            return np.zeros((request.num_frames, 128, 128, 3), np.uint8)
+
+        def frames_per_window(self, config):
+            return 2
+
+    quiet = Quiet()
+    material = Material(None, tmp_path, [], cases, None, weights, quiet)
+    validate = Validation(Shown(), None, material, tmp_path / "work")
+    validate._pipeline = SimpleNamespace(config=None, encoders=SimpleNamespace(size=128))
+    validate(7)
+    assert quiet.said[0] == "no validation video of a: no face in the reference picture"
+    assert len(quiet.said) == 2 and quiet.said[1].startswith("no validation video of b: ")
+    (path,) = (tmp_path / "work" / "validation" / "step_000007").iterdir()
+    assert path.name == "c.mkv" and Clip(path).num_frames == 6
+
+
 def test_synthetic_protocols_bring_their_own_settings():
     plain = configure("memo", MemoTraining, {"protocol": "mead_std"})
     small = configure("memo", MemoTraining, {"protocol": "synth_std", "batch": "2"})
@@ -143,6 +170,12 @@ def test_features_are_made_once_and_failures_have_reasons(tmp_path, weights):
     times = [path.stat().st_mtime_ns for path in done.files]
     again = prepare_features(cases[:2], tmp_path, source, weights=weights, progress=quiet)
     assert [path.stat().st_mtime_ns for path in again.files] == times and not again.failed
+    prepared_again = a_case(tmp_path, "a", num_frames=14)
+    again = prepare_features([prepared_again, cases[1]], tmp_path, source, weights=weights, progress=quiet)
+    assert again.files == done.files and load_file(done.files[0])["latent_mean"].shape == (14, 8, 16, 16)
+    assert again.files[1].stat().st_mtime_ns == times[1]
+    cases[1].driving.unlink()  # As where features are taken to another machine without the clips.
+    assert prepare_features(cases[1:2], tmp_path, source, weights=weights, progress=quiet).files == done.files[1:]
 
 
 def test_only_memo_hears_the_emotion_with_a_large_classifier():

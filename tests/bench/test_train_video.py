@@ -5,7 +5,6 @@ import shlex
 
 import numpy as np
 import pytest
-import torch
 from accelerate.state import AcceleratorState
 from safetensors import safe_open
 
@@ -20,7 +19,6 @@ from bench.training import configure
 from bench.weights import Weights
 from methods.conditioning.video_encoders import video_encoders_class
 from methods.generator import Request
-from methods.synth import wan_vae
 from methods.talking_dit.checkpoints import save_trained
 from methods.talking_dit.sizes import IUFACE_SYNTH, STABLEAVATAR_SYNTH
 from methods.talking_dit.transformer import TalkingDiT
@@ -45,24 +43,10 @@ def world(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
-@pytest.fixture(scope="module")
-def untrained(tmp_path_factory):
-    """A small video autoencoder that nobody has trained."""
-    path = tmp_path_factory.mktemp("weights") / "synth_wan_vae.safetensors"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(wan_vae.CONFIG, "base_dim", 4)
-        torch.manual_seed(0)
-        wan_vae.save_wan_vae(path, wan_vae.make_wan_vae(), {})
-    return path
-
-
 @pytest.fixture
-def small_world(world, untrained, monkeypatch):
+def small_world(world, tiny_wan_vae, monkeypatch):
     monkeypatch.setenv("AU_BENCH_CACHE", str(world))
     monkeypatch.setattr(synth, "TRAINING_PEOPLE", 3)
-    monkeypatch.setitem(wan_vae.CONFIG, "base_dim", 4)
-    path = Weights.path
-    monkeypatch.setattr(Weights, "path", lambda self, name: untrained if name == "synth_wan_vae" else path(self, name))
     small = {"frames": 9, "windows": 2, "references": 1, "arcface": True}
     monkeypatch.setattr(VideoFeatureSource, "of", lambda model, **changes: VideoFeatureSource(model, **small | changes))
     monkeypatch.setattr(train_video._VideoTraining, "windows_shown", 1)

@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from methods.conditioning import clip_image
+from methods.conditioning.video_encoders import FullVideoEncoders
 
 DUMP_HEADS = 4
 """Of the dump; with 1, 2 or 8 the states differ by a third."""
@@ -63,6 +64,18 @@ def test_states_of_pictures():
     assert states.shape == (2, 5, 16) and states.dtype == torch.float32
     torch.testing.assert_close(states, hidden[0] if isinstance(hidden, tuple) else hidden, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(clip_image.mean_pooled(states), states.sum(1) / 5)
+
+
+def test_states_in_low_precision():
+    """Oracle: the same in float32; indices of positions stay whole numbers."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "image_size": 28, "patch_size": 14}
+    clip = CLIPVisionModel(CLIPVisionConfig(num_attention_heads=2, hidden_act="gelu", **sizes)).eval()
+    images = np.random.default_rng(0).integers(0, 256, (2, 28, 28, 3), np.uint8)
+    states = clip_image.image_states(clip, images)
+    placed = FullVideoEncoders({}, "cpu", "bfloat16")._placed(clip, "bfloat16")
+    assert {value.dtype for value in placed.parameters()} == {torch.bfloat16}
+    torch.testing.assert_close(clip_image.image_states(placed, images), states, rtol=0.05, atol=0.05)
 
 
 def test_only_the_visual_tower_is_read(tmp_path):

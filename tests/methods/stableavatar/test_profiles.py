@@ -5,6 +5,7 @@ from functools import partialmethod
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from bench.media.errors import UserError
 from methods.stableavatar.config import StableAvatarConfig
@@ -32,7 +33,8 @@ def compiled(monkeypatch):
 @pytest.fixture
 def ratios(tmp_path):
     path = tmp_path / "ratios.json"
-    path.write_text(json.dumps(measure_ratios(pipeline(), request(13))))
+    made = pipeline()
+    path.write_text(json.dumps(measure_ratios(made.transformer, made(request(13)))))
     return path
 
 
@@ -49,7 +51,9 @@ def profiles(ratios) -> dict[str, dict]:
 @pytest.mark.parametrize("name", ["exact", "compiled", "first_block", "mag", "guidance_interval"])
 def test_b_after_a_is_b_alone(compiled, ratios, name, monkeypatch):
     """Also after an A that stopped in the middle. The threshold is so large that a cache is never found out of date."""
-    settings = profiles(ratios)[name] | {"cache_threshold": 1e9}
+    settings = profiles(ratios)[name]
+    if settings.get("profile") == "cached":
+        settings |= {"cache_threshold": 1e9}
     a, b = request(17, seed=0), request(17, seed=1)
     alone = video(pipeline(**settings)(b))
     made = pipeline(**settings)
@@ -119,7 +123,26 @@ def test_ratios_are_those_that_diffusers_calibrates(monkeypatch):
     video(calibrated(request(13)))
     manager = calibrated.transformer.blocks[0]._diffusers_hook.hooks["mag_cache_leader_block_hook"].state_manager
     (expected,) = [s.calibration_ratios for name, s in manager._state_cache.items() if name.startswith("row 2")]
-    np.testing.assert_allclose(measure_ratios(pipeline(), request(13)), expected, rtol=1e-4)
+    exact = pipeline()
+    np.testing.assert_allclose(measure_ratios(exact.transformer, exact(request(13))), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("setting", "profile"),
+    [
+        ({"cache_threshold": 0.1}, "cached"),
+        ({"cache": "mag", "mag_ratios": "ratios.json"}, "cached"),
+        ({"guidance_interval": (0.2, 0.9)}, "guidance_interval"),
+    ],
+)
+def test_settings_of_another_profile_are_refused(setting, profile):
+    """Oracle: the table of profiles; the default, which a stored run's settings hold, is none."""
+    chosen = StableAvatarConfig(**setting, profile=profile)
+    assert StableAvatarConfig(**chosen.model_dump(mode="json")) == chosen
+    StableAvatarConfig(**StableAvatarConfig().model_dump(mode="json"))
+    other = {"cached": "compiled", "guidance_interval": "exact"}[profile]
+    with pytest.raises(ValidationError, match=f"is read with profile={profile}, and this is profile={other}"):
+        StableAvatarConfig(**setting, profile=other)
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", "[1, -1]", "no json"])

@@ -99,9 +99,10 @@ def test_every_parameter_learns(videos):
     assert silent == []
 
 
-def test_statistics_of_latents(tmp_path, videos):
+@pytest.mark.parametrize(("stored", "share", "levels"), [("float32", 1e-3, 0.02), ("int8", 0.04, 2.0)])
+def test_statistics_of_latents(tmp_path, videos, stored, share, levels):
     """Oracle: mean 0 and deviation 1 over the videos they were taken from; the pictures stay what they were, also after the
-    weights have been written and read."""
+    weights have been written and read. In 8 bits each of some 15 layers errs by 0.8 %, of latents and of 128 levels."""
     vae = wan_vae.make_wan_vae().eval()
     before = np.concatenate(list(decode(vae, encode(vae, videos.frames[:1])[0][0]))).astype(int)
     wan_vae.normalise_latents(vae, videos.frames)
@@ -109,14 +110,14 @@ def test_statistics_of_latents(tmp_path, videos):
     torch.testing.assert_close(means.mean((0, 2, 3, 4)), torch.zeros(wan_vae.LATENT_CHANNELS), rtol=0, atol=1e-4)
     torch.testing.assert_close(means.std((0, 2, 3, 4)), torch.ones(wan_vae.LATENT_CHANNELS), rtol=1e-4, atol=1e-4)
     path = tmp_path / "vae.safetensors"
-    wan_vae.save_wan_vae(path, vae, {"steps": 3})
+    wan_vae.save_wan_vae(path, vae, {"steps": 3}, stored)
     read = wan_vae.load_wan_vae(path)
     assert not read.training
     assert read.config["latents_mean"] == pytest.approx(vae.config["latents_mean"], abs=1e-5)
     again = encode(read, videos.frames)[0]
-    assert ((again - means) ** 2).mean() < 0.04**2 * means.var()  # 8 bits: 0.8 % in each of some 15 layers.
+    assert ((again - means) ** 2).mean() < share**2 * means.var()
     after = np.concatenate(list(decode(read, again[0]))).astype(int)
-    assert np.abs(after - before).mean() <= 1
+    assert np.abs(after - before).mean() <= levels
 
 
 def test_trained_and_measured(tmp_path, arrays, monkeypatch):

@@ -74,6 +74,17 @@ def test_a_resumed_training_ends_with_the_bits_of_an_uninterrupted_one(tmp_path,
     assert logs[0][0]["loss"] == logs[1][0]["loss"] and logs[0][2]["loss"] == logs[1][2]["loss"]
 
 
+@pytest.mark.parametrize("steps", [12, 14])
+def test_a_finished_training_that_is_started_again_says_what_it_came_to(tmp_path, steps):
+    """Oracle: what it said when it ended; with 14 steps, the mean of the two after the last line of the log."""
+    first = train(Toy(), draw, recipe(steps=steps), tmp_path, seed=3, log=silent)
+    AcceleratorState._reset_state(True)
+    again = train(Toy(), draw, recipe(steps=steps), tmp_path, seed=3, log=silent)
+    assert (again.steps, again.loss) == (steps, first.loss) and math.isfinite(first.loss)
+    last = json.loads((tmp_path / LOG).read_text().splitlines()[-1])
+    assert (last["step"], last["loss"] == first.loss) == (12, steps == 12)
+
+
 def test_one_step_is_adamw_on_the_mean_gradient_of_all_passes(tmp_path):
     settings = recipe(steps=1, accumulate=2, warmup=0.0, weight_decay=0.1, clip_norm=1e9)
     learner, by_hand = Toy(), Toy()
