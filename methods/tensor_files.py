@@ -46,6 +46,7 @@ def write_state(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, 
     part = path.with_name(f"{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, part, dict(metadata))
+    part.chmod(0o644)  # The library makes it readable to its owner alone.
     os.replace(part, path)
 
 

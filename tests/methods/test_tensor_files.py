@@ -28,6 +28,7 @@ def test_floats_are_rounded_and_integers_kept(tmp_path, stored):
         expected = value.to(getattr(torch, stored)) if value.is_floating_point() else value
         assert torch.equal(read[name], expected) and read[name].dtype == expected.dtype
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+    assert path.stat().st_mode & 0o777 == 0o644
 
 
 def test_eight_bits_err_by_half_a_step_of_each_row(tmp_path):
