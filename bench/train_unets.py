@@ -38,7 +38,8 @@ SYNTH = {
 SYNTH_MEMO = SYNTH | {"past_frames": 4, "robust_loss": None, "drop_emotion": 0.1, "null_audio": "after projection"}
 SYNTH_HALLO = SYNTH | {"snr_gamma": None, "betas": "linear"}
 SYNTH_ADAPTER = {
-    "from_scratch": False, "minutes": None, "steps": 600, "learning_rate": 3e-3, "face_weight": 4.0, "lip_weight": 4.0,
+    "from_scratch": False, "minutes": None, "steps": 1000, "learning_rate": 3e-3, "face_weight": 4.0, "lip_weight": 4.0,
+    "slow_aus": 0.5,
 }  # fmt: skip
 
 
@@ -58,12 +59,7 @@ class _UNetTraining(MethodTraining):
     def windows(self, features: Sequence[Path], learner: nn.Module) -> Windows:
         from methods.training.windows import Windows
 
-        encoders = encoders_class(learner.recipe.model)
-        return Windows(features, encoders, learner.recipe, self.au_context(learner))
-
-    def au_context(self, learner: nn.Module) -> int:
-        """Frames on either side whose AUs a window needs."""
-        return 0
+        return Windows(features, encoders_class(learner.recipe.model), learner.recipe)
 
     def encoders(self, settings: UNetRecipe, weights: Weights, device: str) -> Encoders:
         return load_encoders(settings.model, weights.require(self._source(settings).weights), device)
@@ -145,8 +141,11 @@ class _AdapterTraining(_UNetTraining):
         sizes = replace(FULL if settings.model == "full" else SMALL, representation=settings.au_representation)
         return AUHeadLearner(base, AUAdapter(base.denoiser.au_sites, sizes), settings)
 
-    def au_context(self, learner: AUHeadLearner) -> int:
-        return learner.adapter.config.context
+    def windows(self, features: Sequence[Path], learner: AUHeadLearner) -> Windows:
+        from methods.auhead.windows import AUWindows
+
+        recipe, protocol = learner.recipe, self._protocol(learner.recipe)
+        return AUWindows(features, encoders_class(recipe.model), recipe, learner.adapter.config.context, protocol.fps)
 
     def save(self, learner: AUHeadLearner, path: Path, notes: dict[str, str]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

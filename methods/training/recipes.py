@@ -173,6 +173,9 @@ class AUAdapterRecipe(BaseModel):
     """Stage 1 is another network: `bench train auhead_stage1`."""
     au_representation: Literal["lmk", "seq", "rom"] = "lmk"
     """What the adapter sees: 2D landmarks (the paper's choice), the 24 numbers, or a rendered mesh."""
+    slow_aus: float = Field(default=1.0, ge=0, le=1)
+    """Share of windows whose AUs are taken five times a second and interpolated, as those that stage 1 writes (Eq. 4); the
+    others have the AUs of every frame, as `au_source=driving` has."""
     drop_aus: float = Field(default=0.1, ge=0, le=1)
     """Share of windows with the null AU, independently of `uncond`: all four terms of Eq. 6 are trained."""
     uncond: float = Field(default=0.1, ge=0, le=1)
