@@ -25,7 +25,7 @@ class Hallo(Generator):
     title = "Hallo: speech and one picture, with attention of its own for lips, face and pose"
     paper = "Hallo: Hierarchical Audio-Driven Visual Synthesis for Portrait Image Animation, arXiv 2406.08801"
     needs = frozenset({"audio"})
-    # Two clips of unseen people: 26.6 dB at a scale of 2, 26.2 at the published 3.5, 26.5 at 1 with a lazier mouth.
+    # 12 cases of synth_std at 2 and at the published 3.5: 23.9 and 23.5 dB, F-LMD 3.65 and 3.83 %, AU-MAE 0.162 and 0.173.
     synth = {"model": "synth", "steps": 10, "guidance_scale": 2.0, "dtype": "float32"}
 
     config: HalloConfig
