@@ -1,6 +1,10 @@
 """Fixtures every test may use."""
 
 import os
+
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # Before torch is imported, which reads it then.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
+
 from pathlib import Path
 
 import pytest
