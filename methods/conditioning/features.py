@@ -49,13 +49,15 @@ def clip_features(
 
     Raises:
         UserError: the view has another size, or aus another length.
-        GenerationError: no frame with one face, or no speech.
+        GenerationError: no frame with one face, no speech, or a frame without AUs.
     """
     side, count = encoders.size, clip.num_frames
     if (clip.height, clip.width) != (side, side):
         raise UserError(f"{clip.path}: frames are {clip.height}x{clip.width}, the encoders take {side}x{side}")
     if len(aus) != count:
         raise UserError(f"{clip.path}: {len(aus)} rows of Action Units for {count} frames")
+    if lost := int(np.isnan(aus).any(axis=1).sum()):
+        raise GenerationError(f"{clip.path}: no Action Units in {lost} of {count} frames")
     audio = clip.audio if vocals is None else vocals(clip.audio)
     speech = encoders.speech(audio, count, clip.fps).astype(np.float16)
     heard = emotion is None

@@ -117,6 +117,8 @@ def test_what_cannot_be_used_is_refused(clip, aus, encoders):
         module.clip_features(clip, aus[:69], encoders)
     with pytest.raises(UserError, match="frames are 16x32, the encoders take 32x32"):
         module.clip_features(ArrayClip(clip.frames[:, :16], clip.audio), aus, encoders)
+    with pytest.raises(GenerationError, match="no Action Units in 1 of 70 frames"):
+        module.clip_features(clip, np.where(np.arange(70)[:, None] == 9, np.float32(np.nan), aus), encoders)
     faceless = clip.frames.copy()
     faceless[:, 0, 0, 0] = 255
     with pytest.raises(GenerationError, match="none of its 70 frames can be used: no face"):
