@@ -148,8 +148,7 @@ class _AdapterTraining(_UNetTraining):
         return AUWindows(features, encoders_class(recipe.model), recipe, learner.adapter.config.context, protocol.fps)
 
     def save(self, learner: AUHeadLearner, path: Path, notes: dict[str, str]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        learner.adapter.save(path, notes=notes, stored=learner.recipe.stored)
+        learner.adapter.save(path, learner.recipe.stored, notes)
 
     def _shipped(self, settings: AUHeadMemoRecipe | AUHeadHalloRecipe) -> Path:
         path = super()._shipped(settings)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bench.media.errors import UserError
@@ -72,8 +72,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     require_weights(path)
     try:
         if path.suffix == ".safetensors":
-            with safe_open(path, "pt") as file:
-                return _floats({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (not a dict)
+            return _floats(load_file(path))
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise UserError(f"{path}: cannot be read as weights ({str(error).splitlines()[0]}); fetch it again") from error

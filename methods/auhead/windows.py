@@ -1,9 +1,9 @@
 """Windows to train the AU adapter on: the AUs of some of them as slow as those that stage 1 writes.
 
 In Eq. 4 au_t is "the upsampled AU representation": stage 1 answers five times a second, and what lies between is interpolated.
-An adapter that has only ever seen the AUs of every frame takes the mouth's from them, and at guidance scale 3.5 slow ones then
-speak over the audio: with AUs of stage 1, LSE-C on synth_std fell from the base's 0.25 to 0.09, while the AUs of every frame
-raised it to 0.30.
+An adapter that has only ever seen the AUs of every frame takes the mouth's from them, and slow ones then speak over the audio:
+on 12 cases of synth_std (small MEMO, s_H 2, s_AU 3.5) AUs of stage 1 took LSE-C from the base's 0.25 to 0.09, and the AUs of
+every frame of the driving video to 0.30.
 """
 
 from __future__ import annotations

@@ -137,6 +137,16 @@ def stretched(aus: np.ndarray, num_frames: int, vocabulary: str) -> np.ndarray:
     return mixed.astype(np.float32)
 
 
+def require_every_frame(aus: np.ndarray, path: Path) -> None:
+    """Refuse a clip to train on, AUs float (T, A), that has frames in which they could not be read.
+
+    Raises:
+        GenerationError: some are missing.
+    """
+    if lost := int(np.isnan(aus).any(axis=1).sum()):
+        raise GenerationError(f"{path}: no Action Units in {lost} of {len(aus)} frames")
+
+
 def checked_aus(aus: np.ndarray | None, num_frames: int, vocabulary: str, advice: str) -> np.ndarray:
     """The AUs of a request, if a generator can use them: float32 (T, A).
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from bench.media.clip import Clip
 from bench.media.errors import UserError
+from methods.conditioning.aus import require_every_frame
 from methods.conditioning.emotion import emotion_class
 from methods.conditioning.encoders import Encoders
 from methods.generator import GenerationError
@@ -56,8 +57,7 @@ def clip_features(
         raise UserError(f"{clip.path}: frames are {clip.height}x{clip.width}, the encoders take {side}x{side}")
     if len(aus) != count:
         raise UserError(f"{clip.path}: {len(aus)} rows of Action Units for {count} frames")
-    if lost := int(np.isnan(aus).any(axis=1).sum()):
-        raise GenerationError(f"{clip.path}: no Action Units in {lost} of {count} frames")
+    require_every_frame(aus, clip.path)
     audio = clip.audio if vocals is None else vocals(clip.audio)
     speech = encoders.speech(audio, count, clip.fps).astype(np.float16)
     heard = emotion is None

@@ -17,6 +17,7 @@ import numpy as np
 
 from bench.media.clip import SAMPLE_RATE, Clip, samples_for
 from bench.media.errors import UserError
+from methods.conditioning.aus import require_every_frame
 from methods.conditioning.features import save_arrays
 from methods.conditioning.regions import per_latent, region_masks
 from methods.conditioning.speech import require_speech
@@ -67,8 +68,7 @@ def clip_windows(
         )
     if count < num_frames:
         raise GenerationError(f"{clip.path}: {count} frames, a window has {num_frames}")
-    if lost := int(np.isnan(aus).any(axis=1).sum()):
-        raise GenerationError(f"{clip.path}: no Action Units in {lost} of {count} frames")
+    require_every_frame(aus, clip.path)
     if np.isnan(landmarks).all():
         raise GenerationError(f"{clip.path}: no face in any of its frames")
     audio = clip.audio if vocals is None else vocals(clip.audio)

@@ -4,20 +4,32 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
 from safetensors.numpy import load_file
 
 from bench.model_card import CARD, FOLDERS, renewed
-from bench.weights import SHIPPED_ROOT
+from bench.weights import SHIPPED_ROOT, Weights
 
 
-def test_the_card_describes_the_files_that_are_here():
-    """Oracle: its tables, made again; every shipped file has a row with a command."""
-    card = CARD.read_text("utf-8")
-    assert renewed(card) == card, "MODEL_CARD.md: write its tables again with python -m bench.model_card"
+@pytest.fixture(scope="module")
+def files() -> set[str]:
+    """Names of the weights that the repository holds."""
     listed = subprocess.run(
         ["git", "ls-files", *FOLDERS.values()], cwd=SHIPPED_ROOT, capture_output=True, text=True, check=True
     )
-    files = {Path(line).stem for line in listed.stdout.splitlines() if line.endswith(".safetensors")}
+    return {Path(line).stem for line in listed.stdout.splitlines() if line.endswith(".safetensors")}
+
+
+def test_what_git_is_said_to_restore_is_what_it_holds(files):
+    """Oracle: git. Of what is not there yet the lock has the command that trains it, and no other."""
+    restored = {name for name, entry in Weights().files.items() if (entry.how or "").startswith("git restore")}
+    assert restored == files
+
+
+def test_the_card_describes_the_files_that_are_here(files):
+    """Oracle: its tables, made again; every shipped file has a row with a command."""
+    card = CARD.read_text("utf-8")
+    assert renewed(card) == card, "MODEL_CARD.md: write its tables again with python -m bench.model_card"
     commands = dict(re.findall(r"^\| `(\w+)` \|.*\| `(python -m bench train [^`]+)` \|$", card, re.MULTILINE))
     assert commands.keys() == files
 

@@ -98,7 +98,8 @@ def test_shipped_files_come_of_the_commands_in_the_lock():
     shipped = {"synth_stableavatar": StableAvatarTraining, "synth_iuface": IUFaceTraining}
     shipped |= {f"synth_iuface_{preset}": IUFaceTraining for preset in PRESETS}
     for name, training in shipped.items():
-        words = shlex.split(Weights().files[name].how.partition(", or ")[2])
+        how = Weights().files[name].how
+        words = shlex.split(how[how.index("python -m bench") :])
         assert words[:5] == ["python", "-m", "bench", "train", training.name]
         given = {"protocol": words[words.index("--protocol") + 1]}
         given |= dict(words[n + 1].split("=") for n, word in enumerate(words) if word == "--set")

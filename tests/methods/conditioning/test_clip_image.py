@@ -39,6 +39,16 @@ def test_official_file(golden):
     assert len(state) == 519
 
 
+def tiny_clip() -> CLIPVisionModel:
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 3, "image_size": 28, "patch_size": 14}
+    return CLIPVisionModel(CLIPVisionConfig(num_attention_heads=2, hidden_act="gelu", **sizes)).eval()
+
+
+def pictures() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (2, 28, 28, 3), np.uint8)
+
+
 def test_pictures_enter_as_published():
     """Oracle: torch's bicubic on [-1, 1], then torchvision's Normalize of [0, 1], as in the official `visual`."""
     from torchvision.transforms import Normalize
@@ -52,10 +62,7 @@ def test_pictures_enter_as_published():
 
 def test_states_of_pictures():
     """Oracle: the network run by hand, block by block, without the last; identity is the mean over tokens."""
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 3, "image_size": 28, "patch_size": 14}
-    clip = CLIPVisionModel(CLIPVisionConfig(num_attention_heads=2, hidden_act="gelu", **sizes)).eval()
-    images = np.random.default_rng(0).integers(0, 256, (2, 28, 28, 3), np.uint8)
+    clip, images = tiny_clip(), pictures()
     states = clip_image.image_states(clip, images)
     with torch.inference_mode():
         hidden = clip.pre_layrnorm(clip.embeddings(clip_image.clip_pixels(images, 28)))
@@ -68,10 +75,7 @@ def test_states_of_pictures():
 
 def test_states_in_low_precision():
     """Oracle: the same in float32; indices of positions stay whole numbers."""
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "image_size": 28, "patch_size": 14}
-    clip = CLIPVisionModel(CLIPVisionConfig(num_attention_heads=2, hidden_act="gelu", **sizes)).eval()
-    images = np.random.default_rng(0).integers(0, 256, (2, 28, 28, 3), np.uint8)
+    clip, images = tiny_clip(), pictures()
     states = clip_image.image_states(clip, images)
     placed = FullVideoEncoders({}, "cpu", "bfloat16")._placed(clip, "bfloat16")
     assert {value.dtype for value in placed.parameters()} == {torch.bfloat16}

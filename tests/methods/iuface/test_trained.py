@@ -1,23 +1,35 @@
-"""The null AU and the null audio of Eq. 4 in the trained network that ships. Oracles: its weights in a network without an AU
-path; other AUs, other speech."""
+"""The null AU and the null audio of Eq. 4 in a trained network: the one that ships, else a tiny one trained here. Oracles: its
+weights in a network without an AU path; other AUs, other speech."""
 
 import pytest
 import torch
 
 from bench.weights import Weights
+from methods.iuface.train import IUFaceLearner
 from methods.talking_dit.checkpoints import load_trained
 from methods.talking_dit.conditions import Conditions
 from methods.talking_dit.transformer import TalkingDiT
+from methods.training.loop import train
+from methods.training.video_recipes import IUFaceRecipe
+from tests.methods.training.material import video_batch
+from tests.methods.video_fakes import AUS, SIZES
 
 LATENTS, FRAMES, TOKENS = 2, 5, 9
 YES = torch.tensor([True])
 
 
 @pytest.fixture(scope="module")
-def trained() -> TalkingDiT:
-    if (path := Weights().path("synth_iuface")) is None:
-        pytest.skip("synth_iuface is not trained yet")
-    return load_trained(path)
+def trained(tmp_path_factory) -> TalkingDiT:
+    if path := Weights().path("synth_iuface"):
+        return load_trained(path)
+    torch.manual_seed(0)
+    recipe = IUFaceRecipe(
+        steps=60, learning_rate=0.02, warmup=0.0, clip_norm=1.0, learns="all", precision="no", log_every=60
+    )
+    learner = IUFaceLearner(TalkingDiT(**SIZES, aus=AUS), recipe)
+    batch = video_batch()
+    train(learner, lambda rng, count: batch, recipe, tmp_path_factory.mktemp("training"), seed=0, log=lambda line: None)
+    return learner.transformer.eval()
 
 
 def told(network: TalkingDiT, seed: int = 0, **changes) -> Conditions:
