@@ -38,7 +38,7 @@ SYNTH = {
 SYNTH_MEMO = SYNTH | {"past_frames": 4, "robust_loss": None, "drop_emotion": 0.1, "null_audio": "after projection"}
 SYNTH_HALLO = SYNTH | {"snr_gamma": None, "betas": "linear"}
 SYNTH_ADAPTER = {
-    "from_scratch": False, "minutes": None, "steps": 1000, "learning_rate": 3e-3, "face_weight": 4.0, "lip_weight": 4.0,
+    "from_scratch": False, "minutes": None, "steps": 800, "learning_rate": 3e-3, "face_weight": 4.0, "lip_weight": 4.0,
     "slow_aus": 0.5,
 }  # fmt: skip
 
