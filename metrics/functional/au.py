@@ -396,7 +396,7 @@ _TOOLS = {
     ".synth": "synthetic experts: valid on synth_* only; 24 FEAFA AUs by expert A",
     ".synth_b": "synthetic experts: valid on synth_* only; 24 FEAFA AUs by expert B, independent of A",
 }
-_AGAINST = {"target": "", "driving": "; against the clip that drove the generator"}
+_AGAINST = {"target": "", "driving": "; against the driving clip of the case, whatever AUs the method was given"}
 _PRESENCE: tuple[ScoreName, ...] = ("f1", "precision", "recall", "accuracy")
 
 

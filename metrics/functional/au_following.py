@@ -9,6 +9,9 @@ suite; in `@synth` they are those of the synthetic expert A. Edge cases: an AU w
 deviation below 0.01 is left out; one that moves in the driving clip and is constant in the generated one counts 0;
 without a moving AU, with fewer than 10 frames where both clips show a face, or with faces missing in more than half of
 the frames, there is no value. Correlation does not see a constant offset or a weaker movement; `au_mae@driving` does.
+
+The driving curve is that of the case's driving clip, whatever the method was given: one that writes its own AUs from the
+speech (AUHead with au_source=stage1) is measured against the same curve, so that its rows can stand beside others.
 """
 
 from __future__ import annotations
