@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 CORES_PER_WORKER = 4
-"""Processor cores per worker where there is no GPU: the extractors of one clip keep about that many busy."""
+"""Processor cores per worker where there is no GPU and the method does not say: the extractors of one clip keep about that
+many busy."""
 
 
 def resolve_device(device: str) -> str:
@@ -22,12 +23,13 @@ def resolve_device(device: str) -> str:
     return f"cuda:{device}" if device.isdigit() else device
 
 
-def expand_devices(text: str) -> list[str]:
-    """Devices of a run, one worker each: `0,1` as written; `auto` is every visible GPU, or a worker per four cores."""
+def expand_devices(text: str, cores_per_worker: int = CORES_PER_WORKER) -> list[str]:
+    """Devices of a run, one worker each: `0,1` as written; `auto` is every visible GPU, or as many workers as the processor
+    has cores for."""
     if text != "auto":
         return [part.strip() for part in text.split(",") if part.strip()]
     if resolve_device("auto") == "cpu":
-        return ["cpu"] * max(1, (os.cpu_count() or 1) // CORES_PER_WORKER)
+        return ["cpu"] * max(1, (os.cpu_count() or 1) // cores_per_worker)
     import torch
 
     return [f"cuda:{index}" for index in range(torch.cuda.device_count())]

@@ -12,6 +12,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from bench import registry
+from bench.device import CORES_PER_WORKER
 from bench.media.clip import Clip
 from bench.media.errors import MediaError, UserError
 from bench.weights import Weights
@@ -67,6 +68,14 @@ class Plan:
             if name != "profile" and (defaults.get(name) != value or name == "au_source")
         ]
         return f"{self.name} ({', '.join(shown)})" if shown else self.name
+
+    @property
+    def cores_per_worker(self) -> int:
+        """Processor cores per worker where there is no GPU."""
+        if self.videos is not None:
+            return CORES_PER_WORKER
+        generator = registry.method(self.method)
+        return generator.cores(generator.Config(**self.config))
 
     def __getstate__(self) -> dict:
         """Metrics travel by name: their functions may be closures, which do not pickle."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import registry
+from bench.device import expand_devices
 from bench.leaderboard import StoredRun, find_runs, leaderboard_text
 from bench.media.errors import UserError
 from bench.plan import make_plan
@@ -44,7 +45,7 @@ def reproduce(
     data: Mapping[str, Path],
     weights: Weights,
     progress: Progress,
-    devices: list[str],
+    devices: str,
     limit: int | None = None,
     seed: int = 0,
 ) -> Reproduction:
@@ -56,7 +57,7 @@ def reproduce(
         data: data set (mead, crema, hdtf) -> prepared folder, for real protocols.
         weights: where weights and the cache are.
         progress: where to report to.
-        devices: torch devices.
+        devices: as `bench run --devices` takes them: `auto`, or torch devices with commas.
         limit: cases per run; None takes each protocol's own number.
         seed: of every run.
     """
@@ -76,7 +77,9 @@ def reproduce(
         except UserError as error:
             done.skipped.append(f"{row.label} on {protocol}: {error}")
             continue
-        outcome = run(made, made.default_out(), weights=weights, progress=progress, devices=devices)
+        outcome = run(made, made.default_out(), weights=weights, progress=progress,
+            devices=expand_devices(devices, made.cores_per_worker),
+        )  # fmt: skip
         if not outcome.summary:
             waiting = f"{outcome.waiting} cases are still to come from other shards"
             done.skipped.append(f"{row.label} on {protocol}: {waiting}, {outcome.folder}")

@@ -50,8 +50,8 @@ def run_plan(
     if plan.incomplete:
         progress.say(f"incomplete data: {plan.incomplete}")
     outcome = run(
-        plan, out or plan.default_out(), weights=weights, progress=progress, devices=expand_devices(devices),
-        shard=parse_shard(shard), retry_failed=retry_failed,
+        plan, out or plan.default_out(), weights=weights, progress=progress,
+        devices=expand_devices(devices, plan.cores_per_worker), shard=parse_shard(shard), retry_failed=retry_failed,
     )  # fmt: skip
     if outcome.summary is None:
         if as_json:
@@ -94,7 +94,6 @@ def reproduce_plan(
     as_json: bool,
 ) -> None:
     """Run the rows of a plan, write its tables, print them."""
-    from bench.device import expand_devices
     from bench.progress import make_progress
     from bench.reproduce import reproduce, write_tables
     from bench.weights import Weights
@@ -105,7 +104,7 @@ def reproduce_plan(
     progress = make_progress()
     done = reproduce(
         name, synthetic=synthetic, data=folders, weights=Weights(), progress=progress,
-        devices=expand_devices(devices), limit=limit, seed=seed,
+        devices=devices, limit=limit, seed=seed,
     )  # fmt: skip
     for line in done.skipped:
         progress.say(f"left out: {line}")

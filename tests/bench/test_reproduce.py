@@ -32,7 +32,7 @@ def plan(monkeypatch, tmp_path):
 
 
 def test_rows_are_run_once_and_stand_in_the_plans_order(plan, weights, tmp_path):
-    arguments = dict(synthetic=True, data={}, weights=weights, devices=["cpu"], limit=2)
+    arguments = dict(synthetic=True, data={}, weights=weights, devices="cpu", limit=2)
     done = reproduce("controls", progress=Quiet(), **arguments)
     assert [row.label for row, _ in done.runs["synth_std"]] == ["still", "truth"]
     assert len(done.skipped) == 1 and "bench score --videos" in done.skipped[0]
@@ -48,7 +48,7 @@ def test_rows_are_run_once_and_stand_in_the_plans_order(plan, weights, tmp_path)
 def test_a_row_that_is_not_finished_is_left_out(plan, weights, monkeypatch):
     """Oracle: construction; other machines still have cases of every run."""
     monkeypatch.setattr("bench.reproduce.run", lambda made, folder, **_: Outcome(folder, None, 2))
-    arguments = dict(synthetic=True, data={}, weights=weights, devices=["cpu"], limit=2)
+    arguments = dict(synthetic=True, data={}, weights=weights, devices="cpu", limit=2)
     done = reproduce("controls", progress=Quiet(), **arguments)
     assert done.runs == {} and done.failed == 0 and write_tables("controls", done) == []
     unfinished = [line for line in done.skipped if "on synth_std: 2 cases are still to come from other shards" in line]
@@ -58,7 +58,7 @@ def test_a_row_that_is_not_finished_is_left_out(plan, weights, monkeypatch):
 def test_a_sweep_is_drawn_with_a_point_per_row(plan, weights, tmp_path):
     from matplotlib.image import imread
 
-    done = reproduce("controls", synthetic=True, data={}, weights=weights, progress=Quiet(), devices=["cpu"], limit=2)
+    done = reproduce("controls", synthetic=True, data={}, weights=weights, progress=Quiet(), devices="cpu", limit=2)
     rows = [(PLAN.rows[i], run.summary) for i, (_, run) in zip((0, 2), done.runs["synth_std"], strict=True)]
     picture = imread(draw_sweep(PLAN, rows, tmp_path / "sweep.png"))
     assert picture.shape[1] > 1000 and (picture[..., :3].min(-1) < 0.5).mean() > 0.005
@@ -88,7 +88,7 @@ def test_correlation_stands_beside_the_error_also_where_runs_have_different_metr
 
 
 def test_real_protocols_need_their_data_set(monkeypatch, weights, capsys):
-    done = reproduce("auhead_table2", synthetic=False, data={}, weights=weights, progress=Quiet(), devices=["cpu"])
+    done = reproduce("auhead_table2", synthetic=False, data={}, weights=weights, progress=Quiet(), devices="cpu")
     assert not done.runs and all(
         "--data mead=DIR" in line or "--data crema=DIR" in line or "no method" in line for line in done.skipped
     )

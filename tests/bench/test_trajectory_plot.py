@@ -33,7 +33,7 @@ def test_the_target_has_no_error_and_a_still_face_has_its_mean_distance(weights,
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("bench.reproduce.make_plan", partial(make_plan, metrics=["psnr"]))
     monkeypatch.setattr("bench.reproduce.read_plan", lambda name: PLAN)
-    done = reproduce("fig", synthetic=True, data={}, weights=weights, progress=Quiet(), devices=["cpu"], limit=1)
+    done = reproduce("fig", synthetic=True, data={}, weights=weights, progress=Quiet(), devices="cpu", limit=1)
     table, figure, numbers = write_tables("fig", done)
     assert (figure.name, numbers.name) == ("fig_synth_disentangle.png", "fig_synth_disentangle.csv")
     assert (imread(figure)[..., :3].min(-1) < 0.5).mean() > 0.005
