@@ -95,7 +95,7 @@ def reproduce_plan(
 ) -> None:
     """Run the rows of a plan, write its tables, print them."""
     from bench.progress import make_progress
-    from bench.reproduce import reproduce, write_tables
+    from bench.reproduce import TABLES, reproduce, write_tables
     from bench.weights import Weights
 
     folders = {key: Path(value) for key, value in parse_settings(data, "--data", "mead=DIR").items()}
@@ -108,7 +108,7 @@ def reproduce_plan(
     )  # fmt: skip
     for line in done.skipped:
         progress.say(f"left out: {line}")
-    files = write_tables(name, done, form)
+    files = write_tables(name, done, form, TABLES / "synth" if synthetic else TABLES)
     if as_json:
         folders_of = {
             protocol: {row.label: str(run.folder) for row, run in rows} for protocol, rows in done.runs.items()
