@@ -4,8 +4,7 @@ import os
 from pathlib import Path
 
 CORES_PER_WORKER = 4
-"""Processor cores per worker where there is no GPU and the method does not say: the extractors of one clip keep about that
-many busy."""
+"""Processor cores per worker where there is no GPU: the extractors of one clip keep about that many busy."""
 
 
 def resolve_device(device: str) -> str:
@@ -24,8 +23,8 @@ def resolve_device(device: str) -> str:
 
 
 def expand_devices(text: str, cores_per_worker: int = CORES_PER_WORKER) -> list[str]:
-    """Devices of a run, one worker each: `0,1` as written; `auto` is every visible GPU, or as many workers as the processor
-    has cores for."""
+    """Devices of a run, one worker each: `0,1` as written; `auto` is every visible GPU, or one `cpu` for every
+    `cores_per_worker` cores, at least one."""
     if text != "auto":
         return [part.strip() for part in text.split(",") if part.strip()]
     if resolve_device("auto") == "cpu":

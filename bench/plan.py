@@ -71,11 +71,8 @@ class Plan:
 
     @property
     def cores_per_worker(self) -> int:
-        """Processor cores per worker where there is no GPU."""
-        if self.videos is not None:
-            return CORES_PER_WORKER
-        generator = registry.method(self.method)
-        return generator.cores(generator.Config(**self.config))
+        """Processor cores per worker where there is no GPU: small networks gain little from a second one."""
+        return 1 if self.config.get("model") == "synth" else CORES_PER_WORKER
 
     def __getstate__(self) -> dict:
         """Metrics travel by name: their functions may be closures, which do not pickle."""

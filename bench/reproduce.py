@@ -77,9 +77,8 @@ def reproduce(
         except UserError as error:
             done.skipped.append(f"{row.label} on {protocol}: {error}")
             continue
-        outcome = run(made, made.default_out(), weights=weights, progress=progress,
-            devices=expand_devices(devices, made.cores_per_worker),
-        )  # fmt: skip
+        workers = expand_devices(devices, made.cores_per_worker)
+        outcome = run(made, made.default_out(), weights=weights, progress=progress, devices=workers)
         if not outcome.summary:
             waiting = f"{outcome.waiting} cases are still to come from other shards"
             done.skipped.append(f"{row.label} on {protocol}: {waiting}, {outcome.folder}")

@@ -124,12 +124,6 @@ class Generator(ABC):
         return None
 
     @classmethod
-    def cores(cls, config: GeneratorConfig) -> int:
-        """Processor cores that one request with these settings keeps busy where there is no GPU: requests run side by side on
-        the others. Small networks say 1; they gain little from more."""
-        return 4
-
-    @classmethod
     def own_files(cls, config: GeneratorConfig) -> Mapping[str, Path]:
         """Files outside the weights lock that decide what it makes: name -> where it lies. Asked for when `missing` is None."""
         return {}

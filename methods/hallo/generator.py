@@ -47,10 +47,6 @@ class Hallo(Generator):
             *((VOCAL_SEPARATOR,) if config.separate_vocals else ()),
         )
 
-    @classmethod
-    def cores(cls, config: HalloConfig) -> int:
-        return 1 if config.model == "synth" else super().cores(config)
-
     def generate(self, request: Request) -> Frames:
         return self.pipeline(request)
 

@@ -48,10 +48,6 @@ class Memo(Generator):
             *((VOCAL_SEPARATOR,) if config.separate_vocals else ()),
         )
 
-    @classmethod
-    def cores(cls, config: MemoConfig) -> int:
-        return 1 if config.model == "synth" else super().cores(config)
-
     def generate(self, request: Request) -> Frames:
         return self.pipeline(request)
 

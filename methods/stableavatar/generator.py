@@ -82,10 +82,6 @@ class StableAvatar(Generator):
             )
         return transformer
 
-    @classmethod
-    def cores(cls, config: VideoConfig) -> int:
-        return 1 if config.model == "synth" else super().cores(config)
-
     def generate(self, request: Request) -> Frames:
         return self.pipeline(request)
 
