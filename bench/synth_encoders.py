@@ -26,7 +26,7 @@ TRAINERS = {
     "vae": ("methods.synth.vae:train_vae", 6_278, 2e-3),
     "speech": ("methods.synth.speech:train_speech", 1_859, 1.5e-3),
     "face_reader": ("methods.synth.face:train_face_reader", 424, 1e-3),
-    "wan_vae": ("methods.synth.wan_vae:train_wan_vae", 8_000, 2e-3),
+    "wan_vae": ("methods.synth.wan_vae:train_wan_vae", 10_000, 2e-3),
 }
 """Encoder -> (its training, steps and learning rate of the shipped weights)."""
 MEASURES = {

@@ -14,6 +14,7 @@ from methods.tensor_files import read_metadata, read_state
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     monkeypatch.setitem(wan_vae.CONFIG, "base_dim", 4)
+    monkeypatch.setattr(wan_vae, "LONG", (((1, 17),),))
     torch.manual_seed(0)
 
 
@@ -133,38 +134,36 @@ def test_trained_and_measured(tmp_path, arrays, monkeypatch):
     assert all(np.isfinite(value) for value in figures.values())
 
 
-def test_an_interrupted_training_goes_on_with_the_part_it_was_in(tmp_path, arrays, monkeypatch):
-    """Oracle: the same training without an interruption; the first part is done once."""
+def test_batches_are_what_they_may_be(arrays):
+    """Oracle: construction; a still is a video of one frame."""
+    faces, rng = FacePictures(arrays), np.random.default_rng(0)
+    found = {tuple(some.frames.shape[:2] for some in wan_vae.draw(faces, wan_vae.SHORT, rng)) for _ in range(40)}
+    assert found == set(wan_vae.SHORT)
+    for some in wan_vae.draw(faces, wan_vae.SHORT, rng):
+        assert some.landmarks.shape == (*some.frames.shape[:2], 478, 2)
+
+
+@pytest.mark.parametrize("interrupted", ["train_decoder", "second train_both"])
+def test_an_interrupted_training_goes_on_with_the_part_it_was_in(tmp_path, arrays, monkeypatch, interrupted):
+    """Oracle: the same training without an interruption; parts that are done are done once."""
     for name, value in (("NORMALISED_ON", 2), ("NORMALISED_FRAMES", 9)):
         monkeypatch.setattr(wan_vae, name, value)
     whole, halves, quiet = tmp_path / "whole.safetensors", tmp_path / "halves.safetensors", lambda line: None
-    wan_vae.train_wan_vae(arrays, whole, Recipe(steps=2), log=quiet)
+    wan_vae.train_wan_vae(arrays, whole, Recipe(steps=3), log=quiet)
+    train_both, name = wan_vae.train_both, interrupted.split()[-1]
     with monkeypatch.context() as patch:
-        patch.setattr(wan_vae, "train_decoder", lambda *_: 1 / 0)
+        patch.setattr(wan_vae, name, lambda start, *more: 1 / 0 if start else train_both(start, *more))
         with pytest.raises(ZeroDivisionError):
-            wan_vae.train_wan_vae(arrays, halves, Recipe(steps=2), log=quiet)
-    monkeypatch.setattr(wan_vae, "vae_loss", lambda *_: pytest.fail("the first part is trained again"))
-    wan_vae.train_wan_vae(arrays, halves, Recipe(steps=2), log=quiet)
+            wan_vae.train_wan_vae(arrays, halves, Recipe(steps=3), log=quiet)
+    finished = {"train_decoder": "long", "train_both": "short"}[name]
+    assert halves.with_suffix(f".{finished}.safetensors").is_file()
+    done: list[object] = []
+    monkeypatch.setattr(wan_vae, "train_both", lambda start, *more: done.append(start) or train_both(start, *more))
+    wan_vae.train_wan_vae(arrays, halves, Recipe(steps=3), log=quiet)
+    assert done == ([] if finished == "long" else [halves.with_suffix(".short.safetensors")])
     one, other = read_state(whole), read_state(halves)
     assert all(torch.equal(value, other[name]) for name, value in one.items())
-    assert read_metadata(whole) == read_metadata(halves)
-    assert {file.name for file in tmp_path.iterdir()} == {whole.name, halves.name}
-
-
-def test_videos_are_stretches_of_clips(arrays, rendered):
-    """Oracle: the clips; frames and landmarks of every drawn video are found in one, in order, or in its mirror image."""
-    drawn = FacePictures(arrays).draw_videos(np.random.default_rng(0), 12, 9)
-    assert drawn.frames.shape == (12, 9, 128, 128, 3) and drawn.landmarks.shape == (12, 9, 478, 2)
-    starts, mirrored = set(), 0
-    for frames, points in zip(*drawn, strict=True):
-        for flip in (False, True):
-            shown = frames[:, :, ::-1] if flip else frames
-            for clip in rendered:
-                for start in range(16):
-                    if np.array_equal(clip.frames[start : start + 9], shown):
-                        starts.add(start)
-                        mirrored += flip
-                        x = clip.landmarks[start : start + 9, :, 0]
-                        np.testing.assert_allclose(points[..., 0], 128 - x if flip else x, atol=1e-4)
-                        break
-    assert len(starts) > 3 and 0 < mirrored < 12
+    noted = read_metadata(whole)
+    assert noted == read_metadata(halves)
+    assert {noted[f"{part}_steps"] for part in ("short", "long", "decoder")} <= {"1", "2"}
+    assert [file.name for file in sorted(tmp_path.iterdir())] == [halves.name, whole.name]
