@@ -78,6 +78,7 @@ class MethodTraining(Training):
             seed: decides initial weights, windows and noise.
         """
         from accelerate import PartialState
+        from accelerate.utils import parse_flag_from_env
 
         from methods.training.loop import seed_everything, train
 
@@ -89,7 +90,8 @@ class MethodTraining(Training):
         if len(cases) <= HELD_OUT:
             raise UserError(f"{data}: {len(cases)} clips to train on; at least {HELD_OUT + 1} are needed")
         material = Material(protocol, data, cases[:-HELD_OUT], cases[-HELD_OUT:], settings, weights, progress)
-        with PartialState(timeout=PATIENCE).main_process_first():
+        # Left to find out for itself, accelerate sees one process in each of several on a CPU.
+        with PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=PATIENCE).main_process_first():
             features = self.features(material)
         seed_everything((seed,))
         learner = self.learner(settings, weights)
@@ -105,6 +107,8 @@ class MethodTraining(Training):
         notes = {"command": self.command(settings, seed), **figures}
         if protocol.synthetic:
             notes["world"] = f"synth-v{VERSION}"
+        if (processes := PartialState().num_processes) > 1:
+            notes["processes"] = processes  # Each draws `batch` windows.
         if PartialState().is_main_process:
             self.save(learner, path, {key: str(value) for key, value in notes.items()})
         return Trained([path], figures)

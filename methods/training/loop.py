@@ -8,7 +8,8 @@ Several GPUs: `accelerate launch --config_file methods/training/launch/ddp.yaml 
 windows of its own. `fsdp.yaml` shards weights, gradients, optimizer and average over the processes (FSDP 2), for the video
 transformers. A checkpoint holds whole tensors either way, so a training may go on with another number of processes, sharded
 or not. Numbers are those of DDP: weights are communicated in float32, and autocast alone decides what is computed in bf16.
-DeepSpeed and FSDP 1 are refused.
+DeepSpeed and FSDP 1 are refused. For small networks two processes on a CPU are faster than two threads:
+`ACCELERATE_USE_CPU=true torchrun --nproc_per_node 2 -m bench train ...`.
 """
 
 from __future__ import annotations

@@ -1,11 +1,16 @@
 """`bench train memo` and its kin, `bench prepare --features`. Oracles: the method itself loads and runs what was written."""
 
 import json
+import os
+import socket
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from accelerate import PartialState
 from accelerate.state import AcceleratorState
 from safetensors import safe_open
 from safetensors.numpy import load_file
@@ -85,6 +90,30 @@ def test_a_base_and_its_adapter_are_trained_and_the_methods_run_them(few_people,
     request = Request("case", clip.first_frame(), clip.audio, 4, 25.0, 128, 128, 0, np.full((4, 24), 0.2, np.float32))
     frames = np.concatenate(list(generator.generate(request)))
     assert frames.shape == (4, 128, 128, 3)
+
+
+def one_of_two(rank: int, port: int, cache: Path, out: Path) -> None:
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "true"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "AU_BENCH_CACHE": str(cache)}
+    synth.TRAINING_PEOPLE = 4
+    sys.argv = ["bench", "train", "memo", "--protocol", "synth_std", *TINY, "--set", "log_every=1", "--out", str(out)]
+    assert main() == 0
+    (out.parent / f"processes_{rank}").write_text(str(PartialState().num_processes))
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_on_a_cpu_train_one_network(world, tmp_path):
+    """As `ACCELERATE_USE_CPU=true torchrun --nproc_per_node 2 -m bench train` starts them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    out = tmp_path / "memo.safetensors"
+    torch.multiprocessing.spawn(one_of_two, args=(port, world, out), nprocs=2)
+    assert [(tmp_path / f"processes_{rank}").read_text() for rank in (0, 1)] == ["2", "2"]
+    with safe_open(out, "np") as file:
+        assert file.metadata()["processes"] == "2"
+    assert [json.loads(line)["step"] for line in (tmp_path / "memo" / "log.jsonl").open()] == [1, 2]
 
 
 def test_what_a_training_cannot_do_is_said(few_people, tmp_path, monkeypatch, capsys):
