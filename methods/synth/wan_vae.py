@@ -282,7 +282,9 @@ def video_pixels(videos: np.ndarray) -> Tensor:
 
 def normalise_latents(vae: AutoencoderKLWan, videos: np.ndarray) -> None:
     """Put mean and standard deviation over these videos of every channel into the config; the network stays what it was."""
-    means = encode(vae, videos)[0]  # The config says 0 and 1 so far.
+    channels = vae.config.z_dim
+    vae.register_to_config(latents_mean=[0.0] * channels, latents_std=[1.0] * channels)
+    means = encode(vae, videos)[0]
     vae.register_to_config(latents_mean=means.mean((0, 2, 3, 4)).tolist(), latents_std=means.std((0, 2, 3, 4)).tolist())
 
 

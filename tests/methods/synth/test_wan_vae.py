@@ -106,7 +106,8 @@ def test_statistics_of_latents(tmp_path, videos, stored, share, levels):
     weights have been written and read. In 8 bits each of some 15 layers errs by 0.8 %, of latents and of 128 levels."""
     vae = wan_vae.make_wan_vae().eval()
     before = np.concatenate(list(decode(vae, encode(vae, videos.frames[:1])[0][0]))).astype(int)
-    wan_vae.normalise_latents(vae, videos.frames)
+    for _ in range(2):  # What the config said before does not matter.
+        wan_vae.normalise_latents(vae, videos.frames)
     means, _ = encode(vae, videos.frames)
     torch.testing.assert_close(means.mean((0, 2, 3, 4)), torch.zeros(wan_vae.LATENT_CHANNELS), rtol=0, atol=1e-4)
     torch.testing.assert_close(means.std((0, 2, 3, 4)), torch.ones(wan_vae.LATENT_CHANNELS), rtol=1e-4, atol=1e-4)
