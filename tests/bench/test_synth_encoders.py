@@ -44,11 +44,8 @@ def au_error(frames, clip) -> float:
 
 def test_video_autoencoder_keeps_the_action_units():
     """Oracle: the clip's exact AUs."""
-    lock = Weights()
-    if (path := lock.path("synth_wan_vae")) is None:
-        pytest.skip("synth_wan_vae is not trained yet")
     clip = make_clip(ClipSpec("T03", "surprised", 2, 6), num_frames=25)
-    encoders = SynthVideoEncoders({"synth_wan_vae": path})
+    encoders = SynthVideoEncoders({"synth_wan_vae": Weights().path("synth_wan_vae")})
     assert au_error(np.concatenate(list(encoders.decode(encoders.encode(clip.frames)))), clip) < 0.05
 
 
