@@ -134,17 +134,14 @@ def load_wan_vae(path: Path) -> AutoencoderKLWan:
 def train_wan_vae(data: Path, out: Path, recipe: Recipe, *, log: Callable[[str], None] = print) -> None:
     """Train on the arrays under `data` and write the weights to `out`; checkpoints lie beside it meanwhile, and what came of
     the parts that are done."""
-    from methods.tensor_files import read_metadata
-
     faces, short, long = FacePictures(data), *(out.with_suffix(f".{part}.safetensors") for part in ("short", "long"))
     if not long.is_file():
         if not short.is_file():
             train_both(None, faces, SHORT, _share(recipe, SHORT_SHARE), short, log)
         train_both(short, faces, LONG, _share(recipe, 1 - SHORT_SHARE - DECODER_SHARE), long, log)
-    vae, noted = load_wan_vae(long), read_metadata(long)
+    vae = load_wan_vae(long)
     steps = train_decoder(vae, faces, _share(recipe, DECODER_SHARE), out.with_suffix(".decoder.ckpt"), log)
-    done = {name: value for name, value in noted.items() if name.endswith("steps")}
-    save_wan_vae(out, vae, done | {"decoder_steps": steps, "seed": recipe.seed})
+    save_wan_vae(out, vae, _steps(long) | {"decoder_steps": steps, "seed": recipe.seed})
     short.unlink(missing_ok=True)
     long.unlink()
 
@@ -160,24 +157,31 @@ def train_both(
     """Train encoder and decoder, measure the statistics of the latents, and write it all to `out`, not rounded.
 
     Args:
-        start: weights to begin with; None begins as `make_wan_vae` does.
+        start: weights to begin with, those of the part before; None is the first part, which begins as `make_wan_vae` does.
+        faces: to learn from.
         batches: what a batch may be.
+        recipe: of this part.
+        out: file of the weights; its name without the last suffix is that of the checkpoint.
     """
-    from methods.tensor_files import read_metadata
-
-    part = 1 if start else 0
     seed_step(recipe.seed, 0)
-    vae, noted = (load_wan_vae(start), read_metadata(start)) if start else (make_wan_vae(), {})
+    vae = load_wan_vae(start) if start else make_wan_vae()
+    seed = recipe.seed + (start is not None)
 
     def loss(rng: np.random.Generator) -> torch.Tensor:
         return vae_loss(vae, draw(faces, batches, rng))
 
-    steps = train(vae, loss, replace(recipe, seed=recipe.seed + part), checkpoint=out.with_suffix(".ckpt"), log=log)
-    normalise_latents(
-        vae, faces.draw_videos(seed_step(recipe.seed, steps + 1), NORMALISED_ON, NORMALISED_FRAMES).frames
-    )
-    done = {name: value for name, value in noted.items() if name.endswith("steps")}
-    save_wan_vae(out, vae, done | {f"{('short', 'long')[part]}_steps": steps}, "float32")
+    steps = train(vae, loss, replace(recipe, seed=seed), checkpoint=out.with_suffix(".ckpt"), log=log)
+    rng = seed_step(recipe.seed, steps + 1)
+    normalise_latents(vae, faces.draw_videos(rng, NORMALISED_ON, NORMALISED_FRAMES).frames)
+    done = _steps(start) | {"long_steps": steps} if start else {"short_steps": steps}
+    save_wan_vae(out, vae, done, "float32")
+
+
+def _steps(path: Path) -> dict[str, str]:
+    """What a file says of the steps of each part."""
+    from methods.tensor_files import read_metadata
+
+    return {name: value for name, value in read_metadata(path).items() if name.endswith("_steps")}
 
 
 def draw(faces: FacePictures, batches: tuple[Shapes, ...], rng: np.random.Generator) -> list[Faces]:

@@ -168,3 +168,22 @@ def test_an_interrupted_training_goes_on_with_the_part_it_was_in(tmp_path, array
     assert noted == read_metadata(halves)
     assert {noted[f"{part}_steps"] for part in ("short", "long", "decoder")} <= {"1", "2"}
     assert [file.name for file in sorted(tmp_path.iterdir())] == [halves.name, whole.name]
+
+
+def test_videos_are_stretches_of_clips(arrays, rendered):
+    """Oracle: the clips; frames and landmarks of every drawn video are found in one, in order, or in its mirror image."""
+    drawn = FacePictures(arrays).draw_videos(np.random.default_rng(0), 12, 9)
+    assert drawn.frames.shape == (12, 9, 128, 128, 3) and drawn.landmarks.shape == (12, 9, 478, 2)
+    starts, mirrored = set(), 0
+    for frames, points in zip(*drawn, strict=True):
+        for flip in (False, True):
+            shown = frames[:, :, ::-1] if flip else frames
+            for clip in rendered:
+                for start in range(16):
+                    if np.array_equal(clip.frames[start : start + 9], shown):
+                        starts.add(start)
+                        mirrored += flip
+                        x = clip.landmarks[start : start + 9, :, 0]
+                        np.testing.assert_allclose(points[..., 0], 128 - x if flip else x, atol=1e-4)
+                        break
+    assert len(starts) > 3 and 0 < mirrored < 12
