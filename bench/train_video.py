@@ -186,7 +186,7 @@ class IUFaceTraining(_VideoTraining):
     name = "iuface"
     Settings = IUFaceRecipe
     title = "IUFace on StableAvatar, or an ablation of it: --set preset=wo_ida | wo_ia | wo_dbe | level3 | arcface"
-    synth = SYNTH
+    synth = SYNTH | {"steps": 3500, "learning_rate": 1e-3}  # It begins with the small StableAvatar, 10,000 steps old.
     deciding = ("preset",)
 
     def sizes(self, settings: IUFaceRecipe) -> dict[str, Any]:
