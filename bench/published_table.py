@@ -21,7 +21,7 @@ from typing import Any
 
 from bench import registry
 from bench.leaderboard import Comparison, StoredRun, finished_runs
-from bench.media.errors import UserError
+from bench.media.errors import BenchError, UserError
 from bench.plan_runs import filling_command, is_run_of, run_of_row
 from bench.reported import (
     cells_of,
@@ -35,6 +35,7 @@ from bench.reported import (
 from bench.study_table import study_table
 from bench.table import Block, Cell, Column, Reported, Row, Table, leaderboard
 from bench.table_formats import WRITERS, as_json, from_json
+from bench.weights import Weights
 from metrics.metric import Metric
 from protocols.plan_spec import PlanSpec, counterpart_metric
 from protocols.published import read_spec
@@ -314,9 +315,22 @@ def _seconds(run: StoredRun) -> Cell:
     return Cell(fmean(values), n=len(values), note=note)
 
 
+def _temporal_l1(run: StoredRun) -> Cell:
+    """Of aggregate AU intensity (`bench.trajectory_plot`), over the run's clips; the figure takes those that all rows have."""
+    from bench.trajectory_plot import temporal_error
+
+    try:
+        error, clips = temporal_error(run, Weights())
+    except BenchError as reason:
+        return Cell(missing=str(reason))
+    ends = None if error.low is None or error.high is None else (error.low, error.high)
+    return Cell(error.value, ends, n=clips, n_failed=run.summary["n"] - clips)
+
+
 MEASURED: dict[str, Callable[[StoredRun], Cell]] = {
     "Params (B)": partial(_largest, fact="parameters", unit=1e9, needs_gpu=False),
     "GPU Mem (GB)": partial(_largest, fact="peak_memory_bytes", unit=1e9, needs_gpu=True),
     "Speed (s)": _seconds,
+    "Temporal L1": _temporal_l1,
 }
-"""Printed column -> its value from run.json and the cases."""
+"""Printed column -> its value from run.json, the cases, or their features."""

@@ -80,13 +80,27 @@ def temporal_errors(rows: Sequence[tuple[PlanRow, StoredRun]], weights: Weights)
     if not shared:
         raise UserError(f"{', '.join(label for label, _, _ in read)}: no clip in common whose AUs can be read")
     return [
-        TemporalError(
-            label,
-            {id: clips[id] for id in shared},
-            mean_interval([temporal_l1(*clips[id]) for id in shared], [identity[id] for id in shared], bounds=(0, 1)),
-        )
+        TemporalError(label, {id: clips[id] for id in shared}, _mean_error(clips, shared, identity))
         for label, _, clips in read
     ]
+
+
+def temporal_error(run: StoredRun, weights: Weights) -> tuple[Interval, int]:
+    """Of one run over all clips of its own whose AUs can be read, and how many they are.
+
+    Raises:
+        UserError: there is no such clip.
+        BenchError: videos or data of the run are not here any more.
+    """
+    clips = read_trajectories(run, weights)
+    if not clips:
+        raise UserError(f"{run.label}: no clip whose AUs can be read")
+    identity = {case.id: case.identity for case in run.plan.cases}
+    return _mean_error(clips, list(clips), identity), len(clips)
+
+
+def _mean_error(clips: Trajectories, shown: Sequence[str], identity: Mapping[str, str]) -> Interval:
+    return mean_interval([temporal_l1(*clips[id]) for id in shown], [identity[id] for id in shown], bounds=(0, 1))
 
 
 def draw_trajectories(

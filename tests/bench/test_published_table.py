@@ -15,7 +15,7 @@ from bench.cli import main
 from bench.leaderboard import finished_runs
 from bench.media.errors import UserError
 from bench.plan_runs import filling_command, run_of_row
-from bench.published_table import PublishedTable, all_tables, read_document, regenerate, synthetic_counterpart
+from bench.published_table import MEASURED, PublishedTable, all_tables, read_document, regenerate, synthetic_counterpart
 from bench.reported import cells_of, plan_of, reported_tables
 from bench.table_formats import as_json, csv_text, from_json, latex, markdown, plain
 from protocols.plan_spec import counterpart_metric, plans, read_plan
@@ -248,6 +248,11 @@ def test_size_and_cost_come_from_the_run(runs, root):
     cells = rows_of(regenerate("iuface_table3", runs))["Sonic"]
     assert cells["GPU Mem (GB)"].value is None and "run it on a GPU" in cells["GPU Mem (GB)"].missing
     assert cells["Speed (s)"].note == "on a processor"
+
+
+def test_every_column_that_is_no_metric_has_a_measure():
+    """Oracle: the plans."""
+    assert {column for name in plans() for column in read_plan(name).unmeasured} == set(MEASURED)
 
 
 def test_the_study_fills_table_4(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Figure 1b. Oracles: numbers by hand, the target itself, a video that stands still."""
 
 import csv
+import shutil
 from functools import partial
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from matplotlib.image import imread
 
 from bench.plan import make_plan
+from bench.published_table import MEASURED
 from bench.reproduce import reproduce, write_tables
 from bench.trajectory_plot import intensity, temporal_l1
 from protocols.plan_spec import PlanRow, PlanSpec, read_plan
@@ -41,6 +43,15 @@ def test_the_target_has_no_error_and_a_still_face_has_its_mean_distance(weights,
         rows = {row["row"]: row for row in csv.DictReader(file)}
     assert float(rows["truth"]["temporal_l1"]) == 0 and rows["truth"]["n"] == "1"
     assert 0.01 < float(rows["still"]["temporal_l1"]) < 0.5
+    # The published table's column of this name, over all clips of a run: here the same one.
+    for row, run in done.runs["synth_disentangle"]:
+        cell = MEASURED["Temporal L1"](run)
+        assert cell.value == pytest.approx(float(rows[row.label]["temporal_l1"]), abs=1e-5)
+        assert (cell.n, cell.n_failed, cell.ci95) == (1, 0, None)
+        for video in run.folder.glob("videos/**/*.*"):
+            video.unlink()
+    shutil.rmtree(weights.cache / "features", ignore_errors=True)
+    assert MEASURED["Temporal L1"](run).value is None and MEASURED["Temporal L1"](run).missing
 
 
 def test_the_plan_shows_the_ablations_that_the_caption_speaks_of():
