@@ -1,35 +1,29 @@
-"""The null AU and the null audio of Eq. 4 in a trained network: the one that ships, else a tiny one trained here. Oracles: its
-weights in a network without an AU path; other AUs, other speech."""
+"""The network that ships: the null AU and the null audio of Eq. 4, and that AUs move the face. Oracles: its weights in a
+network without an AU path; other AUs, other speech; the expert of the metrics, which learned from the renderer's AUs."""
 
+import numpy as np
 import pytest
 import torch
 
+from bench import registry
+from bench.media.au import FEAFA_UNITS
+from bench.media.clip import ArrayClip
 from bench.weights import Weights
-from methods.iuface.train import IUFaceLearner
+from methods.generator import Request
+from methods.iuface.generator import IUFace
 from methods.talking_dit.checkpoints import load_trained
 from methods.talking_dit.conditions import Conditions
 from methods.talking_dit.transformer import TalkingDiT
-from methods.training.loop import train
-from methods.training.video_recipes import IUFaceRecipe
-from tests.methods.training.material import video_batch
-from tests.methods.video_fakes import AUS, SIZES
+from protocols.synth.world import ClipSpec, make_clip
+from tests.methods.fakes import video
 
 LATENTS, FRAMES, TOKENS = 2, 5, 9
 YES = torch.tensor([True])
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> TalkingDiT:
-    if path := Weights().path("synth_iuface"):
-        return load_trained(path)
-    torch.manual_seed(0)
-    recipe = IUFaceRecipe(
-        steps=60, learning_rate=0.02, warmup=0.0, clip_norm=1.0, learns="all", precision="no", log_every=60
-    )
-    learner = IUFaceLearner(TalkingDiT(**SIZES, aus=AUS), recipe)
-    batch = video_batch()
-    train(learner, lambda rng, count: batch, recipe, tmp_path_factory.mktemp("training"), seed=0, log=lambda line: None)
-    return learner.transformer.eval()
+def trained() -> TalkingDiT:
+    return load_trained(Weights().require(["synth_iuface"])["synth_iuface"])
 
 
 def told(network: TalkingDiT, seed: int = 0, **changes) -> Conditions:
@@ -73,3 +67,35 @@ def test_the_null_audio_is_one_whatever_is_said(trained):
     said, otherwise = velocity(trained, told(trained)), velocity(trained, told(trained, vocal=other))
     assert (said - otherwise).norm() > 1e-4 * said.norm()  # Speech says something.
     assert (said - null).norm() > 1e-4 * said.norm()
+
+
+def test_aus_move_what_they_name():
+    """Each AU alone, laid over one picture and one sentence: its unit is stronger than under the other two."""
+    clip, weights = make_clip(ClipSpec("T03", "neutral", 1, 6), num_frames=25), Weights()
+    config = IUFace.Config(**IUFace.synth, au_source="file", expression="AU04")
+    method = IUFace(config, files=weights.require(list(IUFace.required_weights(config))))
+    expert = registry.extractor("synth_au")({"synth_au": weights.path("synth_au")})
+    units = {"AU04": "brow_lower", "AU26": "jaw_drop", "AU45": "eye_close"}
+    strength = {}
+    for aus in units:
+        method.config = config.model_copy(update={"expression": aus})
+        asked = Request(
+            case="any",
+            reference=clip.frames[0],
+            audio=clip.audio,
+            num_frames=25,
+            fps=25.0,
+            height=128,
+            width=128,
+            seed=0,
+        )
+        frames = video(method.generate(asked))
+        expert.begin(ArrayClip(frames), {})
+        expert.update(frames)
+        read = expert.finish()["aus"][8:18].mean(axis=0)  # The expression is at its strongest.
+        strength[aus] = {
+            name: np.mean([read[k] for k, unit in enumerate(FEAFA_UNITS) if unit.name.startswith(name)])
+            for name in units.values()
+        }
+    for aus, name in units.items():
+        assert strength[aus][name] > max(strength[other][name] for other in units if other != aus) + 0.1
