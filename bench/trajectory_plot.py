@@ -86,7 +86,7 @@ def temporal_errors(rows: Sequence[tuple[PlanRow, StoredRun]], weights: Weights)
 
 
 def temporal_error(run: StoredRun, weights: Weights) -> tuple[Interval, int]:
-    """Of one run over all clips of its own whose AUs can be read, and how many they are.
+    """Of one run: the mean over all its clips whose AUs can be read, in [0, 1], clustered on identity; and how many they are.
 
     Raises:
         UserError: there is no such clip.

@@ -75,20 +75,11 @@ def test_aus_move_what_they_name():
     config = IUFace.Config(**IUFace.synth, au_source="file", expression="AU04")
     method = IUFace(config, files=weights.require(list(IUFace.required_weights(config))))
     expert = registry.extractor("synth_au")({"synth_au": weights.path("synth_au")})
+    asked = Request("any", clip.frames[0], clip.audio, num_frames=25, fps=25.0, height=128, width=128, seed=0)
     units = {"AU04": "brow_lower", "AU26": "jaw_drop", "AU45": "eye_close"}
     strength = {}
     for aus in units:
         method.config = config.model_copy(update={"expression": aus})
-        asked = Request(
-            case="any",
-            reference=clip.frames[0],
-            audio=clip.audio,
-            num_frames=25,
-            fps=25.0,
-            height=128,
-            width=128,
-            seed=0,
-        )
         frames = video(method.generate(asked))
         expert.begin(ArrayClip(frames), {})
         expert.update(frames)
